@@ -5,9 +5,9 @@ parted(name) = strlen(name) > FITS && strstrt(name, '+') > 0 ? \
   name[1 : strstrt(name, '+')] . "\n" . name[strstrt(name, '+') + 1 : *] : name
 PARTED = 0
 do for [v = 1 : VERSIONS] { PARTED = PARTED || (parted(VERSION[v]) ne VERSION[v]) }
-HEAD = 126 + (PARTED ? 44 : 0) + TITLE_MORE
+HEAD = 160 + (PARTED ? 44 : 0) + TITLE_MORE
 PANEL = SINGLE ? 230 : 290
-HEIGHT = HEAD + (PANEL + 110) * SITES - 6
+HEIGHT = HEAD + (PANEL + 130) * SITES + 4
 LEFT = 200.0 / WIDTH
 RIGHT = 1 - 24.0 / WIDTH
 CELL_X = (RIGHT - LEFT) / VERSIONS
@@ -32,7 +32,7 @@ do for [format in PICTURES] {
     do for [m in '2 2.5 2 2 2.5 2'] { STEP = CHANNELS[s] / STEP > MOST_TICKS ? m * STEP : STEP }
     set xtics 0, STEP, 0.9 * CHANNELS[s]
     set xtics scale 0.6 nomirror
-    ROW_TOP = 1 - (HEAD + (s - 1) * (PANEL + 110.0)) / HEIGHT
+    ROW_TOP = 1 - (HEAD + (s - 1) * (PANEL + 130.0)) / HEIGHT
     set label 2 sprintf("%s, block %d\nlargest |x|", SITE[s], BLOCK[s]) at screen 32.0 / WIDTH, screen ROW_TOP - PANEL / 2.0 / HEIGHT center rotate textcolor rgb INK
     set tmargin at screen ROW_TOP
     set bmargin at screen ROW_TOP - 1.0 * PANEL / HEIGHT

@@ -17,7 +17,7 @@ set xtics (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12, 16)
 if (X_HIGH < 3 * X_LOW) { set xtics add (3.5, 4.5, 7) }
 eval('set ytics (' . (Y_HIGH < 100 * Y_LOW ? LABELLED : DECADES) . ')')
 set grid xtics ytics linestyle 100
-set label 1 OPEN_NOTE at graph 0.012, graph 0.035 textcolor rgb SOFT
+set label 1 OPEN_NOTE at screen KEY_X, screen 34.0 / HEIGHT center textcolor rgb SOFT
 
 # Block N of the data is the labels of the front, block N + 1 its steps, block N + 2 the other labels.
 do for [format in PICTURES] {

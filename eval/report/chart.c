@@ -454,11 +454,11 @@ static enum bs_status fail_value(const struct chart *chart, struct bs_error *err
 {
     const char *near = NULL, *near_chart = near_kind(chart->name);
     bool of_layers = chart->kind->plot == bs_plot_layers;
-    if (!*chart->value ||
+    if (!*chart->value || chart->kind->plot == bs_plot_positions ||
         (of_layers ? is_of_linears(chart->value) : bs_column_is_known(chart->value, &near)))
         return err->status;
     near = near_chart ? near_chart : near;
-    return bs_fail(err, BS_ECONFIG, "no chart is called '%s': '%s' is no value of %s%s%s%s",
+    return bs_fail(err, err->status, "no chart is called '%s': '%s' is no value of %s%s%s%s",
                    chart->name, chart->value, of_layers ? "linears" : "trials",
                    near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }

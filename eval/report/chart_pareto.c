@@ -22,7 +22,8 @@ enum {
     PLOT_LEFT = 185,
     BESIDE = 35,
     ABOVE = 75,
-    BELOW = 125
+    BELOW = 125,
+    NOTE = 50 /* what open points and arrows mean, below the legend */
 };
 
 /* Of the axis; what is less is of no account. */
@@ -30,7 +31,6 @@ enum { MOST_RANGE = 100000 };
 
 static const char open_note[] = "open: within 2 s.e. of zero";
 static const char edge_note[] = "arrow: below the axis";
-static const char open_short[] = "open: < 2 s.e.", edge_short[] = "arrow: below"; /* one column */
 enum { NOTE_COLUMNS = sizeof open_note + sizeof edge_note, EDGE = 44 /* dots above it */ };
 
 struct point {
@@ -194,9 +194,6 @@ static double cost_of(const struct pareto *pareto, int index, double x, double y
     if (box.left < PLOT_LEFT + 8 || box.right > pareto->right - 8 ||
         box.bottom < pareto->bottom + 8 || box.top > top - 8)
         cost += 1e6;
-    struct box note = {PLOT_LEFT, fmin(PLOT_LEFT + LETTER * (double)NOTE_COLUMNS, pareto->right),
-                       pareto->bottom, pareto->bottom + 60};
-    cost += overlap(box, note) > 0 ? 1e5 : 0;
     double front_x = (double)NAN, front_y = top;
     for (int i = 0; i < pareto->num_points; i++) {
         const struct point *other = &pareto->points[i];
@@ -335,7 +332,13 @@ static void lay_out(struct pareto *pareto, const struct bs_plot *plot)
     pareto->right = plot->width - BESIDE;
     pareto->height = plot->how->is_single ? 700 : 850;
     pareto->label_columns = plot->room.point;
-    pareto->bottom = BELOW + 30 + 44 * bs_key_rows(plot, pareto->keys, pareto->num_keys);
+    bool noted = false;
+    for (int i = 0; i < pareto->num_points; i++) {
+        const struct bs_row *row = pareto->points[i].row;
+        noted = noted || !is_significant(plot, row) || !(increase_of(plot, row) >= pareto->low);
+    }
+    pareto->bottom =
+        BELOW + 30 + 44 * bs_key_rows(plot, pareto->keys, pareto->num_keys) + (noted ? NOTE : 0);
 }
 
 static void print_layout(const struct pareto *pareto, const struct bs_plot *plot)
@@ -357,9 +360,8 @@ static void print_layout(const struct pareto *pareto, const struct bs_plot *plot
             (double)pareto->bottom / height, (double)(pareto->bottom + pareto->height) / height,
             (double)(pareto->bottom - BELOW - 25) / height);
     char note[NOTE_COLUMNS + 4];
-    bool is_single = plot->how->is_single;
-    snprintf(note, sizeof note, "%s%s%s", any_open ? (is_single ? open_short : open_note) : "",
-             any_open && any_off ? "; " : "", any_off ? (is_single ? edge_short : edge_note) : "");
+    snprintf(note, sizeof note, "%s%s%s", any_open ? open_note : "",
+             any_open && any_off ? "; " : "", any_off ? edge_note : "");
     bs_script_text(script, "OPEN_NOTE", note);
 }
 
