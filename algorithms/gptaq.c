@@ -7,7 +7,6 @@
  * 1) and which takes each set's inputs after the sets before it are quantized. */
 #include "algorithms/columns.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -46,7 +45,8 @@ static enum bs_status gptaq_check(const void *options, const struct bs_setting *
 
 struct pulls {
     struct bs_derived derived;
-    float *rows; /* [in][in], strictly upper triangular, in the factor's order */
+    float *rows;   /* [in][in], strictly upper triangular, in the factor's order */
+    float *copied; /* those, where they are not written over the statistic; else NULL */
 };
 
 static double pulls_bytes(const struct bs_architecture *architecture, const struct bs_observed *of)
@@ -63,12 +63,17 @@ static double pulls_flops(const struct bs_observed *of)
 static void free_pulls(struct bs_derived *derived)
 {
     struct pulls *pulls = (struct pulls *)derived;
-    bs_free(pulls->rows);
+    bs_free(pulls->copied);
     bs_free(pulls);
 }
 
 static const struct bs_derivation pulls_of_sites = {
-    .of = &bs_stat_deviation, .bytes = pulls_bytes, .flops = pulls_flops, .free = free_pulls};
+    .of = &bs_stat_deviation,
+    .in_place = true,
+    .bytes = pulls_bytes,
+    .flops = pulls_flops,
+    .free = free_pulls,
+};
 
 static void gptaq_needs(const void *options, struct bs_wanted *wanted)
 {
@@ -78,55 +83,106 @@ static void gptaq_needs(const void *options, struct bs_wanted *wanted)
 }
 
 struct making {
-    const float *deviation, *hessian;
+    const float *hessian;
     const struct bs_factor *factor;
-    float *product; /* [in][in] */
-    float *rows;
+    float *rows;    /* [in][in], D and then P / alpha */
+    float *product; /* [threads][ROWS_A_TASK][in] */
     int in;
 };
 
-/* Some rows of D in the factor's order into `rows`; a channel that is always zero has none. Then
- * of triu(D U^T, 1) into `product`, and of P / alpha back into `rows`. */
-static enum bs_status make_rows(void *context, int index, int thread, struct bs_error *err)
+/* Columns of some rows into the factor's order; a channel that is always zero has none. */
+static enum bs_status order_columns(void *context, int index, int thread, struct bs_error *err)
 {
-    (void)thread, (void)err;
+    (void)err;
     const struct making *m = context;
     const int *order = m->factor->order;
-    int first = index * ROWS_A_TASK, rows = m->in - first, n = m->in;
-    rows = rows < ROWS_A_TASK ? rows : ROWS_A_TASK;
-    size_t in = (size_t)n, at = (size_t)first * in;
-    for (size_t i = (size_t)first; i < (size_t)(first + rows); i++)
+    size_t in = (size_t)m->in, first = (size_t)index * ROWS_A_TASK;
+    float *kept = m->product + (size_t)thread * ROWS_A_TASK * in;
+    for (size_t i = first; i < first + ROWS_A_TASK && i < in; i++) {
+        float *row = m->rows + i * in;
+        memcpy(kept, row, in * sizeof *kept);
         for (size_t j = 0; j < in; j++) {
             size_t column = (size_t)order[j];
-            bool dead = m->hessian[column * in + column] == 0;
-            m->rows[i * in + j] = dead ? 0 : m->deviation[(size_t)order[i] * in + column];
+            row[j] = m->hessian[column * in + column] == 0 ? 0 : kept[column];
         }
-    bs_gemm_nt(rows, n, n, 1, m->rows + at, n, m->factor->triangle, n, 0, m->product + at, n);
-    for (size_t i = (size_t)first; i < (size_t)(first + rows); i++)
-        memset(m->product + i * in, 0, (i + 1) * sizeof *m->product);
-    bs_gemm_nn(rows, n, n, 1, m->product + at, n, m->factor->triangle, n, 0, m->rows + at, n);
+    }
     return BS_OK;
+}
+
+/* Rows into the factor's order, cycle by cycle of it. */
+static enum bs_status order_rows(const struct making *m, struct bs_error *err)
+{
+    const int *order = m->factor->order;
+    size_t in = (size_t)m->in, bytes = in * sizeof *m->rows;
+    bool *moved = bs_calloc(in, sizeof *moved);
+    if (!moved)
+        return bs_fail_memory(err);
+    for (size_t first = 0; first < in; first++) {
+        if (moved[first] || (size_t)order[first] == first)
+            continue;
+        size_t to = first, from = (size_t)order[to];
+        memcpy(m->product, m->rows + first * in, bytes);
+        for (; from != first; to = from, from = (size_t)order[to]) {
+            memcpy(m->rows + to * in, m->rows + from * in, bytes);
+            moved[to] = true;
+        }
+        memcpy(m->rows + to * in, m->product, bytes);
+        moved[to] = true;
+    }
+    bs_free(moved);
+    return BS_OK;
+}
+
+/* Some rows of D, in the factor's order, become those of triu(D U^T, 1) and then of P / alpha. */
+static enum bs_status make_rows(void *context, int index, int thread, struct bs_error *err)
+{
+    (void)err;
+    const struct making *m = context;
+    int first = index * ROWS_A_TASK, rows = m->in - first, n = m->in;
+    rows = rows < ROWS_A_TASK ? rows : ROWS_A_TASK;
+    size_t in = (size_t)n;
+    float *own = m->rows + (size_t)first * in;
+    float *product = m->product + (size_t)thread * ROWS_A_TASK * in;
+    bs_gemm_nt(rows, n, n, 1, own, n, m->factor->triangle, n, 0, product, n);
+    for (size_t i = 0; i < (size_t)rows; i++)
+        memset(product + i * in, 0, ((size_t)first + i + 1) * sizeof *product);
+    bs_gemm_nn(rows, n, n, 1, product, n, m->factor->triangle, n, 0, own, n);
+    return BS_OK;
+}
+
+/* D, which the pulls are written over: the statistic itself, unless others look at it too. */
+static float *take_deviation(const struct bs_statistics *statistics, struct bs_collected *deviation,
+                             struct pulls *pulls)
+{
+    size_t bytes = (size_t)deviation->of.width * (size_t)deviation->of.width * sizeof(float);
+    if (!statistics->shared)
+        return deviation->data;
+    pulls->copied = bs_alloc(bytes, 1);
+    if (pulls->copied)
+        memcpy(pulls->copied, deviation->data, bytes);
+    return pulls->copied;
 }
 
 static enum bs_status make_pulls(const struct bs_statistics *statistics, int site,
                                  const struct bs_factor *factor, struct pulls *pulls,
                                  struct bs_error *err)
 {
-    const struct bs_collected *c = bs_statistics_at(statistics, &bs_stat_deviation, site, 0);
-    size_t in = (size_t)c->of.width;
-    struct making m = {.deviation = c->data,
-                       .hessian = bs_statistics_of(statistics, &bs_stat_hessian, site),
+    struct bs_collected *c = bs_statistics_at(statistics, &bs_stat_deviation, site, 0);
+    int tasks = (c->of.width + ROWS_A_TASK - 1) / ROWS_A_TASK;
+    size_t product = (size_t)bs_threads() * ROWS_A_TASK * (size_t)c->of.width;
+    struct making m = {.hessian = bs_statistics_of(statistics, &bs_stat_hessian, site),
                        .factor = factor,
-                       .product = bs_alloc(in, in * sizeof(float)),
-                       .rows = bs_alloc(in, in * sizeof(float)),
+                       .rows = take_deviation(statistics, c, pulls),
+                       .product = bs_alloc(product, sizeof(float)),
                        .in = c->of.width};
     pulls->rows = m.rows;
-    if (!m.product || !m.rows) {
-        bs_free(m.product);
-        return bs_fail_memory(err);
-    }
-    enum bs_status status =
-        bs_parallel((c->of.width + ROWS_A_TASK - 1) / ROWS_A_TASK, make_rows, &m, err);
+    enum bs_status status = m.rows && m.product ? BS_OK : bs_fail_memory(err);
+    if (!status)
+        status = bs_parallel(tasks, order_columns, &m, err);
+    if (!status)
+        status = order_rows(&m, err);
+    if (!status)
+        status = bs_parallel(tasks, make_rows, &m, err);
     bs_free(m.product);
     return status;
 }
@@ -174,20 +230,16 @@ static enum bs_status gptaq_quantize(const void *options, const struct bs_job *j
     return bs_columns_round(&how, &pull, job, slot, err);
 }
 
-/* A column moves those after it twice. The product on the way to what pulls is gone by then. */
+/* A column moves those after it twice. The product on the way to what pulls is gone by then, and
+ * no larger than what columns take. */
 static void gptaq_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
 {
-    const struct bs_program *p = bs_program_of(extent->architecture, extent->layer);
     struct bs_columns how = columns_of(options);
     struct bs_cost once = {.bytes = cost->bytes};
     bs_columns_cost(&how, extent, &once);
     cost->flops += 2 * once.flops;
     cost->weights += once.weights;
     cost->bytes = once.bytes;
-    for (int s = 0; s < p->num_slots; s++)
-        if (bs_setting_quantizes(extent->weights[s]))
-            cost->bytes =
-                fmax(cost->bytes, (double)p->slots[s].in * p->slots[s].in * sizeof(float));
 }
 
 static const struct bs_preference gptaq_preferences[] = {{"int", "grid", "gptq"}, {.format = NULL}};

@@ -174,7 +174,9 @@ bool bs_apply_uses_unquantized(const struct bs_recipe *recipe)
            compares(recipe);
 }
 
-bool bs_apply_keeps_unrounded(const struct bs_recipe *recipe)
+/* Whether the block as it is before its first linear is rounded is looked at until the last one
+ * is. */
+static bool looks_at_unrounded(const struct bs_recipe *recipe)
 {
     bool set_by_set = false;
     for (int i = 0; i < recipe->num_steps; i++)
@@ -182,12 +184,18 @@ bool bs_apply_keeps_unrounded(const struct bs_recipe *recipe)
     return set_by_set && compares(recipe);
 }
 
+bool bs_apply_copies_unrounded(const struct bs_recipe *recipe)
+{
+    return looks_at_unrounded(recipe) && rewrites_blocks(recipe);
+}
+
 bool bs_apply_uses_own(const struct bs_recipe *recipe) { return uses(recipe, BS_ON_QUANTIZED); }
 
 /* The next of the recipe's own passes, with nothing wanted yet. */
-static struct bs_wanted *next_pass(struct bs_own_passes *passes,
+static struct bs_wanted *next_pass(struct bs_own_passes *passes, int step,
                                    const struct bs_architecture *architecture, int layer)
 {
+    passes->step[passes->count] = step;
     struct bs_wanted *wanted = &passes->wanted[passes->count++];
     *wanted = (struct bs_wanted){.architecture = architecture, .layer = layer};
     return wanted;
@@ -215,9 +223,10 @@ static void merge_depth(struct bs_wanted *to, const struct bs_wanted *all, int d
 }
 
 /* The pass to the sites of one depth, where anything is wanted there. */
-static void add_depth_pass(struct bs_own_passes *passes, const struct bs_wanted *all, int depth)
+static void add_depth_pass(struct bs_own_passes *passes, int step, const struct bs_wanted *all,
+                           int depth)
 {
-    struct bs_wanted *here = next_pass(passes, all->architecture, all->layer);
+    struct bs_wanted *here = next_pass(passes, step, all->architecture, all->layer);
     merge_depth(here, all, depth);
     if (!bs_wanted_any(here) && !here->failed)
         passes->count--; /* which owns nothing */
@@ -248,15 +257,15 @@ void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_archite
         }
         bool served = !rewritten && bs_wanted_within(&own, &shared);
         for (int d = 0; d < num_depths(p) && each && bs_wanted_any(&own); d++)
-            add_depth_pass(passes, &own, d);
+            add_depth_pass(passes, i, &own, d);
         if (bs_wanted_any(&own) && !each && !served)
-            bs_wanted_merge(next_pass(passes, architecture, layer), &own);
+            bs_wanted_merge(next_pass(passes, i, architecture, layer), &own);
         bs_wanted_release(&own);
         rewritten |= bs_algorithm_of(step)->prepare_block != NULL;
     }
     bs_wanted_release(&shared);
     if (bs_wanted_any(&ranges))
-        bs_wanted_merge(next_pass(passes, architecture, layer), &ranges);
+        bs_wanted_merge(next_pass(passes, -1, architecture, layer), &ranges);
     bs_wanted_release(&ranges);
 }
 
@@ -272,13 +281,14 @@ struct applying {
     const struct bs_recipe *recipe;
     const struct bs_inputs *inputs;
     struct bs_job job;
-    struct bs_assignment places; /* of the layer at hand */
-    struct bs_statistics own;    /* taken for this recipe alone */
-    struct bs_block unrounded;   /* the block before its first linear is rounded, where that is
-                                    still looked at; else empty */
-    double *rows;                /* [values], calibration tokens that steps saw at a site; NaN: none
+    struct bs_assignment places;      /* of the layer at hand */
+    struct bs_statistics own;         /* taken for this recipe alone */
+    const struct bs_block *unrounded; /* the block before its first linear is rounded, where that is
+                                         still looked at; else NULL */
+    struct bs_block copied;           /* that, where it is not the original; else empty */
+    double *rows;   /* [values], calibration tokens that steps saw at a site; NaN: none
                                     looked there */
-    bool rewritten;              /* the block is no longer the original */
+    bool rewritten; /* the block is no longer the original */
     const struct bs_wanted *ranges; /* of static scales, to be collected beside what a step wants */
     bool provided;                  /* what the step that rounds looks at was collected so */
 };
@@ -307,7 +317,7 @@ static enum bs_status provide_statistics(struct applying *at, int step,
         return BS_OK;
     }
     const struct bs_block *block = at->job.block;
-    const struct bs_block *unrounded = at->unrounded.architecture ? &at->unrounded : block;
+    const struct bs_block *unrounded = at->unrounded ? at->unrounded : block;
     struct bs_origin origin = {unrounded, inputs->unquantized};
     bool apart =
         bs_wanted_compares(wanted) && (unrounded != block || stream != inputs->unquantized);
@@ -467,11 +477,20 @@ static enum bs_status round_depth(struct applying *at, const struct bs_choice *s
     return BS_OK;
 }
 
+static enum bs_status keep_unrounded(struct applying *at, struct bs_error *err)
+{
+    at->unrounded = at->inputs->original;
+    if (at->unrounded && !bs_apply_copies_unrounded(at->recipe))
+        return BS_OK;
+    at->unrounded = &at->copied;
+    return bs_block_copy(&at->copied, at->job.block, err);
+}
+
 static enum bs_status round_block(struct applying *at, int index, struct bs_error *err)
 {
     const struct bs_choice *step = &at->recipe->steps[index];
     bool each = quantizes_set_by_set(step);
-    if (bs_apply_keeps_unrounded(at->recipe) && bs_block_copy(&at->unrounded, at->job.block, err))
+    if (looks_at_unrounded(at->recipe) && keep_unrounded(at, err))
         return err->status;
     if (!each && !at->provided && provide_step(at, index, BS_EVERY_SITE, err))
         return err->status;
@@ -572,6 +591,6 @@ enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *
     enum bs_status status = at.rows ? apply(&at, err) : bs_fail_memory(err);
     bs_free(at.rows);
     bs_statistics_release(&at.own);
-    bs_block_release(&at.unrounded);
+    bs_block_release(&at.copied);
     return status ? status : bs_block_quantize_sites(block, at.places.sites, err);
 }

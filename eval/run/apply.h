@@ -12,7 +12,9 @@ struct bs_inputs {
     const struct bs_stream *unquantized; /* stream 0's; NULL where no recipe needs calibration */
     const struct bs_stream *quantized;   /* the recipe's own; the same as above as far as they are
                                             stream 0's: bs_apply_reach */
-    struct bs_statistics *shared; /* of the original block on stream 0's inputs; NULL = none */
+    struct bs_statistics *shared;    /* of the original block on stream 0's inputs; NULL = none */
+    const struct bs_block *original; /* what the block is a copy of; NULL: not at hand, then it is
+                                        copied once more where it is still looked at */
     const struct bs_importance_files *importance; /* that recipes name; NULL = none */
     struct bs_scratch *scratch;
 };
@@ -44,6 +46,7 @@ void bs_apply_share(const struct bs_recipe *recipe, struct bs_wanted *wanted);
  * each. */
 struct bs_own_passes {
     int count;
+    int step[BS_MAX_STEPS + BS_MAX_DEPTHS + 1]; /* that looks at it; -1: for static scales alone */
     struct bs_wanted wanted[BS_MAX_STEPS + BS_MAX_DEPTHS + 1];
 };
 void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_architecture *architecture,
@@ -78,7 +81,8 @@ bool bs_apply_carries_own(const struct bs_recipe *recipe, const struct bs_reach 
 bool bs_apply_awaits_unquantized(const struct bs_recipe *recipe, const struct bs_reach *reach,
                                  int layer);
 
-/* Whether the block is kept as it is before its first linear is rounded, until the last one is. */
-bool bs_apply_keeps_unrounded(const struct bs_recipe *recipe);
+/* Whether the block is copied as it is before its first linear is rounded, and kept until the last
+ * one is: it is looked at, and a step has made it another than the original. */
+bool bs_apply_copies_unrounded(const struct bs_recipe *recipe);
 
 #endif

@@ -235,6 +235,7 @@ static enum bs_status calibrate_reference(struct bs_walk_state *s, struct bs_sta
         status = bs_calibrate(&s->original, s->rope, &s->reference.calibration, NULL, &wanted,
                               shared, goes_on ? &s->next : NULL, s->scratch, err);
     bs_wanted_release(&wanted);
+    shared->shared = true;
     return status;
 }
 
@@ -256,6 +257,7 @@ static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_s
         .unquantized = &s->reference.calibration,
         .quantized = carried->apart ? &carried->calibration : &s->reference.calibration,
         .shared = shared,
+        .original = &s->original,
         .importance = s->walk->importance,
         .scratch = s->scratch,
     };

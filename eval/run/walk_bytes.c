@@ -145,18 +145,23 @@ static double prepared_bytes(const struct bs_recipe *recipe, const struct bs_pro
     return bytes;
 }
 
-/* What the recipe takes for itself while it quantizes a layer: statistics of one pass at a time,
- * while they are collected, and then with what is made of those at one site and what the hooks
- * hold. */
+/* What the recipe takes for itself while it quantizes a layer: what the hooks of a step hold, and
+ * statistics of one pass at a time, while they are collected, and then with what is made of those
+ * at one site. `together` is beside what hooks hold. */
 static double own_bytes(const struct bs_walk *walk, const struct bs_recipe *recipe, int layer,
-                        double hooks, double *streams)
+                        double together, double *streams)
 {
     struct bs_own_passes passes;
-    double most = hooks;
+    double hooks[BS_MAX_STEPS], most = together;
+    for (int i = 0; i < recipe->num_steps; i++) {
+        hooks[i] = bs_walk_hooks_bytes(walk, recipe, i, layer) + together;
+        raise_to(&most, hooks[i]);
+    }
     bs_apply_own_passes(recipe, bs_model_architecture(walk->model), layer, &passes);
     for (int p = 0; p < passes.count; p++) {
         struct bs_calibrate_bytes bytes = wanted_bytes(walk, &passes.wanted[p]);
-        raise_to(&most, bytes.memory + fmax(bytes.working, bytes.site + hooks));
+        double at = passes.step[p] < 0 ? 0 : hooks[passes.step[p]];
+        raise_to(&most, bytes.memory + fmax(bytes.working, bytes.site + at));
         raise_to(streams, bytes.streams);
     }
     bs_own_passes_release(&passes);
@@ -171,12 +176,12 @@ static struct held recipe_held(const struct bs_walk *walk, const struct bs_recip
     struct bs_assignment at;
     struct held s = {.streams = 0};
     bs_recipe_assign(recipe, bs_model_architecture(walk->model), layer, &at);
-    double hooks = bs_walk_own_cost(walk, recipe).bytes + fused_bytes(p, at.weights);
     double rewritten = bs_program_weights(p) * sizeof(float);
-    double copies = bs_apply_keeps_unrounded(recipe) ? 2 : 1, codes = codes_bytes(p, at.weights);
+    double copies = bs_apply_copies_unrounded(recipe) ? 2 : 1, codes = codes_bytes(p, at.weights);
     double prepared = prepared_bytes(recipe, p, &at);
     s.gathering = rewritten + codes + prepared;
-    s.quantizing = copies * rewritten + codes + own_bytes(walk, recipe, layer, hooks, &s.streams);
+    s.quantizing = copies * rewritten + codes +
+                   own_bytes(walk, recipe, layer, fused_bytes(p, at.weights), &s.streams);
     s.showing = rewritten + codes + fmax(prepared, walk->quantized_bytes);
     return s;
 }

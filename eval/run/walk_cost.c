@@ -121,6 +121,16 @@ static double own_passes_flops(const struct bs_walk *walk, const struct bs_recip
     return flops;
 }
 
+/* Tells hooks of a layer; `at` is what its places are and has to stay. */
+static void look_at_layer(const struct bs_recipe *recipe, struct bs_extent *extent, int layer,
+                          struct bs_assignment *at)
+{
+    bs_recipe_assign(recipe, extent->architecture, layer, at);
+    extent->layer = layer;
+    extent->weights = at->weights;
+    extent->sites = at->sites;
+}
+
 /* Adds what the hooks compute at one layer, so many times. */
 static void add_layer_cost(const struct bs_recipe *recipe, struct bs_extent *extent, int layer,
                            int times, struct bs_cost *cost)
@@ -128,10 +138,7 @@ static void add_layer_cost(const struct bs_recipe *recipe, struct bs_extent *ext
     struct bs_assignment at;
     struct bs_cost own = {.flops = 0};
     bool rounds = false;
-    bs_recipe_assign(recipe, extent->architecture, layer, &at);
-    extent->layer = layer;
-    extent->weights = at.weights;
-    extent->sites = at.sites;
+    look_at_layer(recipe, extent, layer, &at);
     for (int s = 0; s < recipe->num_steps; s++) {
         const struct bs_choice *step = &recipe->steps[s];
         rounds |= bs_algorithm_of(step)->quantize != NULL;
@@ -147,12 +154,12 @@ static void add_layer_cost(const struct bs_recipe *recipe, struct bs_extent *ext
     extent->sites = NULL;
 }
 
-struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_recipe *recipe)
+/* What hooks are told of the walk, without a layer. */
+static struct bs_extent extent_of(const struct bs_walk *walk, const struct bs_recipe *recipe)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     const struct bs_windows *calibration = walk->calibration;
     struct bs_extent extent = {.architecture = a};
-    struct bs_cost cost = {.flops = 0};
     if (calibration) {
         extent.windows = calibration->windows;
         extent.tokens = calibration->tokens;
@@ -162,6 +169,28 @@ struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_reci
         extent.passed += (double)bs_windows_total(calibration);
     for (int t = 0; t < walk->num_texts; t++)
         extent.passed += (double)bs_windows_total(&walk->texts[t]);
+    return extent;
+}
+
+double bs_walk_hooks_bytes(const struct bs_walk *walk, const struct bs_recipe *recipe, int step,
+                           int layer)
+{
+    struct bs_extent extent = extent_of(walk, recipe);
+    struct bs_assignment at;
+    struct bs_cost cost = {.flops = 0};
+    look_at_layer(recipe, &extent, layer, &at);
+    const struct bs_choice *of = &recipe->steps[step];
+    if (bs_algorithm_of(of)->cost)
+        bs_algorithm_of(of)->cost(of->options, &extent, &cost);
+    return cost.bytes;
+}
+
+struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_recipe *recipe)
+{
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    const struct bs_windows *calibration = walk->calibration;
+    struct bs_extent extent = extent_of(walk, recipe);
+    struct bs_cost cost = {.flops = 0};
     int unlike = bs_recipe_unlike_layers(recipe, a);
     for (int l = 0; l < unlike; l++)
         add_layer_cost(recipe, &extent, l, a->num_layers / unlike, &cost);

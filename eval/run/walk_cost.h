@@ -55,6 +55,10 @@ double bs_walk_text_logits(const struct bs_walk *walk, int text);
  * algorithms (algorithms/algorithm.h). */
 struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_recipe *recipe);
 
+/* What the hooks of one of its steps hold at a layer beside their statistics. */
+double bs_walk_hooks_bytes(const struct bs_walk *walk, const struct bs_recipe *recipe, int step,
+                           int layer);
+
 /* The share of a text's way through the blocks that a recipe's own windows go: before, they are
  * stream 0's. */
 double bs_walk_own_share(const struct bs_walk *walk, const struct bs_recipe *recipe);

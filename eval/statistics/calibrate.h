@@ -18,6 +18,7 @@ struct bs_collected {
 /* All of a pass. */
 struct bs_statistics {
     int windows, tokens;
+    bool shared; /* by several recipes: nothing that is made of them may take their place */
     int count;
     struct bs_collected *collected; /* [count] */
 };
@@ -75,8 +76,8 @@ void bs_derived_release(struct bs_statistics *statistics, int site);
 struct bs_calibrate_bytes {
     double memory;  /* theirs */
     double working; /* buffers of the pass that takes them, until it ends */
-    double derived; /* of all that is made of them, in memory */
-    double site;    /* of what is made of those at one site: the most */
+    double derived; /* of all that is made of them, in memory, where they are shared */
+    double site;    /* of what is made of those at one site, where they are not: the most */
     double streams; /* which are where the inputs' stream is */
 };
 struct bs_calibrate_bytes bs_calibrate_bytes(const struct bs_wanted *wanted, int windows,

@@ -24,7 +24,8 @@ static struct bs_observed expected_at(const struct bs_wanted *wanted, const stru
     return of;
 }
 
-/* Adds those of one wish; of what is derived, it returns them if they are in memory. */
+/* Adds those of one wish; of what is derived, it returns them if they are memory of its own where
+ * the statistic is not shared. */
 static double add_wish(const struct bs_wanted *wanted, const struct bs_wish *wish, int windows,
                        int tokens, struct bs_calibrate_bytes *bytes)
 {
@@ -32,7 +33,7 @@ static double add_wish(const struct bs_wanted *wanted, const struct bs_wish *wis
     if (wish->derivation) {
         double made = wish->derivation->bytes(wanted->architecture, &of);
         *(wish->derivation->in_stream ? &bytes->streams : &bytes->derived) += made;
-        return wish->derivation->in_stream ? 0 : made;
+        return wish->derivation->in_stream || wish->derivation->in_place ? 0 : made;
     }
     if (wish->statistic->in_stream) {
         bytes->streams += (double)windows * tokens * of.width * (double)sizeof(float);

@@ -12,6 +12,7 @@ struct bs_derived;
 struct bs_derivation {
     const struct bs_statistic *of;
     bool in_stream; /* what is made is in a stream, where the calibration inputs are */
+    bool in_place;  /* it is written over the statistic, where that is not shared */
 
     /* Bytes of it, for a site of this extent. */
     double (*bytes)(const struct bs_architecture *architecture, const struct bs_observed *of);
