@@ -92,12 +92,12 @@ enum manner { WHOLE, MINIFLOAT, COMPARED, INDEXED, ONE_BY_ONE };
 
 static enum manner manner_of(const struct bs_levels *levels)
 {
-    enum { COMPARED_LEVELS = 16, AND_NOT_INDEXED = 4 }; /* the most */
+    enum { COMPARED_LEVELS = 16 }; /* the most */
     if (!levels->values)
         return levels->minifloat.exponent_bits ? MINIFLOAT : WHOLE;
-    if (levels->count <= (levels->index ? AND_NOT_INDEXED : COMPARED_LEVELS))
-        return COMPARED;
-    return levels->index ? INDEXED : ONE_BY_ONE;
+    if (levels->index)
+        return INDEXED;
+    return levels->count <= COMPARED_LEVELS ? COMPARED : ONE_BY_ONE;
 }
 
 void bs_cell_round(const struct bs_cell *cell, struct bs_rounder rounder, uint64_t index, float *x,

@@ -208,8 +208,99 @@ INLINE int search(const struct bs_level_index *index, float *u, int count, uint3
     return all;
 }
 
+/* --- of few levels --- */
+
+#ifdef __AVX2__
+enum { WIDE = 8 };
+#else
+enum { WIDE = 4 };
+#endif
+typedef float wide __attribute__((vector_size(4 * WIDE)));
+typedef float unaligned_wide __attribute__((vector_size(4 * WIDE), may_alias, aligned(4)));
+typedef int32_t wide_codes __attribute__((vector_size(4 * WIDE)));
+typedef int32_t unaligned_wide_codes __attribute__((vector_size(4 * WIDE), may_alias, aligned(4)));
+
+/* The ends of FEW levels at most: those of the first three quarters, and of each quarter the three
+ * within, which a register holds so that no value waits for memory. */
+enum { FEW = 16, QUARTERS = 4 };
+struct few {
+    float quarter[QUARTERS - 1];
+    wide within[QUARTERS - 1]; /* of a quarter in its lane, and again */
+};
+
+static struct few few_of(const struct bs_level_index *index)
+{
+    struct few few;
+    for (int k = 0; k < QUARTERS - 1; k++) {
+        few.quarter[k] = index->ends[QUARTERS * (k + 1) - 1];
+        for (int l = 0; l < WIDE; l++)
+            few.within[k][l] = index->ends[l % QUARTERS * QUARTERS + k];
+    }
+    return few;
+}
+
+#ifdef __AVX2__
+/* How many ends each is greater than: a comparison gives -1. */
+INLINE wide_codes code_wide(const struct few *few, wide u)
+{
+    wide_codes quarter = -(u > few->quarter[0]) - (u > few->quarter[1]) - (u > few->quarter[2]);
+    return QUARTERS * quarter - (u > __builtin_shuffle(few->within[0], quarter)) -
+           (u > __builtin_shuffle(few->within[1], quarter)) -
+           (u > __builtin_shuffle(few->within[2], quarter));
+}
+#else
+typedef uint8_t bytes __attribute__((vector_size(4 * WIDE)));
+
+INLINE wide end_of(wide ends, bytes at) { return (wide)__builtin_shuffle((bytes)ends, at); }
+
+/* The same where only bytes can be looked up: all that is counted is counted in every byte. */
+INLINE wide_codes code_wide(const struct few *few, wide u)
+{
+    const bytes byte = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3};
+    wide_codes quarter = (wide_codes)(-(bytes)(u > few->quarter[0]) - (bytes)(u > few->quarter[1]) -
+                                      (bytes)(u > few->quarter[2]));
+    wide_codes code = quarter << 2;
+    bytes at = (bytes)code + byte;
+    wide_codes past = (u > end_of(few->within[0], at)) + (u > end_of(few->within[1], at)) +
+                      (u > end_of(few->within[2], at));
+    return code - past;
+}
+#endif
+
+/* The codes of at most CHUNK values, in their lowest bytes. */
+INLINE void search_few(const struct few *few, const struct bs_cell *cell, const float *x, int count,
+                       uint32_t *restrict codes)
+{
+    float scale = cell->scale, inverse = cell->inverse;
+    int at = 0;
+    for (; at + WIDE <= count && inverse != 0; at += WIDE)
+        *(unaligned_wide_codes *)(codes + at) =
+            code_wide(few, *(const unaligned_wide *)(x + at) * inverse);
+    for (; at + WIDE <= count && cell->shift == 0; at += WIDE)
+        *(unaligned_wide_codes *)(codes + at) =
+            code_wide(few, *(const unaligned_wide *)(x + at) / scale);
+    for (; at < count; at++)
+        codes[at] = (uint32_t)bs_cell_nearest(cell, x[at]);
+}
+
+static void encode_few(const struct bs_cell *cell, const float *x, size_t count, uint8_t *codes)
+{
+    const struct few few = few_of(cell->levels->index);
+    for (size_t at = 0; at < count; at += CHUNK) {
+        uint32_t found[CHUNK];
+        int some = count - at < CHUNK ? (int)(count - at) : CHUNK;
+        search_few(&few, cell, x + at, some, found);
+        for (int l = 0; l < some; l++)
+            codes[at + (size_t)l] = (uint8_t)found[l];
+    }
+}
+
 static void encode_indexed(const struct bs_cell *cell, const float *x, size_t count, uint8_t *codes)
 {
+    if (cell->levels->count <= FEW) {
+        encode_few(cell, x, count, codes);
+        return;
+    }
     for (size_t at = 0; at < count; at += CHUNK) {
         float u[CHUNK];
         uint32_t found[CHUNK];

@@ -2,6 +2,8 @@
 
 #include "eval/linalg/elementary.h"
 
+#define INLINE static inline __attribute__((always_inline))
+
 enum { WIDEST = 8, EXPONENT = 255 << BS_FLOAT_MANTISSA, QUIET = 1 << (BS_FLOAT_MANTISSA - 1) };
 
 /* What rounding works with: bits of floats that are not negative, which are in order as integers.
@@ -12,7 +14,6 @@ struct steps {
     int32_t to_sum;  /* from an exponent to the power of two whose last bit is the step there */
     int32_t to_half; /* and down to half a step */
     int32_t dropped; /* bits of a mantissa that a float has beyond the format's */
-    int32_t normal;  /* the code of the least number that is not subnormal */
 };
 
 static inline float of_bits(int32_t bits) { return bs_float_of_bits((uint32_t)bits); }
@@ -28,8 +29,7 @@ static struct steps steps_of(const struct bs_minifloat *f)
                           .to_sum =
                               (BS_FLOAT_MANTISSA - f->mantissa_bits) * (1 << BS_FLOAT_MANTISSA),
                           .to_half = (f->mantissa_bits + 1) * (1 << BS_FLOAT_MANTISSA),
-                          .dropped = BS_FLOAT_MANTISSA - f->mantissa_bits,
-                          .normal = 1 << f->mantissa_bits};
+                          .dropped = BS_FLOAT_MANTISSA - f->mantissa_bits};
 }
 
 /* A sum with a power of two is rounded to that one's last bit, ties to even; where half a step was
@@ -49,7 +49,7 @@ static inline int32_t by_sum(struct steps s, enum bs_ties ties, int32_t size)
 }
 
 /* Of as many exponents as a float has: the bits that are kept are the number. */
-static inline int32_t by_bits(struct steps s, enum bs_ties ties, int32_t size)
+INLINE int32_t by_bits(struct steps s, enum bs_ties ties, int32_t size)
 {
     int32_t half = 1 << (s.dropped - 1);
     int32_t odd = ties == BS_TIES_EVEN ? size >> s.dropped & 1 : ties == BS_TIES_OUTWARD;
@@ -106,29 +106,37 @@ static void round_values(const struct bs_minifloat *f, float scale, float invers
 
 enum { LANES = 32, FEW = 8 };
 
-/* From the bits of a level to its code: of the mantissa and the exponent less those of the least
- * number that is not subnormal, which a subnormal one is added to first. */
-static inline int32_t magnitude_of(struct steps s, int32_t size)
+/* The code of the level nearest to a magnitude: the steps of its exponent, which a sum with a power
+ * of two counts in its last bits, after those of the exponents below. */
+INLINE int32_t code_by_sum(struct steps s, enum bs_ties ties, int32_t size)
 {
-    int32_t subnormal = size < s.least ? -1 : 0;
-    int32_t moved = bits_of(of_bits(size) + of_bits(subnormal & s.least));
-    return ((moved - s.least) >> s.dropped) + (~subnormal & s.normal);
+    int32_t exponent = size & EXPONENT;
+    exponent = exponent > s.least ? exponent : s.least;
+    int32_t power = exponent + s.to_sum;
+    int32_t sum = bits_of(of_bits(size) + of_bits(power));
+    int32_t code = sum - power + ((exponent - s.least) >> s.dropped);
+    if (ties == BS_TIES_EVEN)
+        return code;
+    int32_t half = exponent - s.to_half;
+    int32_t wrong = ties == BS_TIES_INWARD ? half : half | INT32_MIN;
+    float moved = of_bits(sum) - of_bits(power) - of_bits(size);
+    int32_t tie = bits_of(moved) == wrong ? 1 : 0;
+    return ties == BS_TIES_INWARD ? code - tie : code + tie;
 }
 
-/* The code of the level nearest to u. */
-static inline int32_t code_of(struct steps s, bool wide, enum bs_ties ties, int32_t top, float u)
+/* The code of the level nearest to u, which clipping makes a number: of a NaN, 0. */
+INLINE int32_t code_of(struct steps s, bool wide, enum bs_ties ties, int32_t top, float u)
 {
-    int32_t bits = bits_of(u), size = bits & INT32_MAX;
-    int32_t strange = size > EXPONENT ? -1 : 0;
-    size = size < s.top ? size : s.top;
-    size = wide ? by_bits(s, ties, size) : by_sum(s, ties, size);
-    int32_t magnitude = magnitude_of(s, size);
-    return (top + (bits < 0 ? -magnitude : magnitude)) & ~strange;
+    float most = of_bits(s.top);
+    u = u > -most ? u : -most; /* which a NaN becomes too */
+    u = u < most ? u : most;
+    int32_t bits = bits_of(u), size = bits & INT32_MAX, sign = bits >> BS_FLOAT_SIGN;
+    int32_t code = wide ? by_bits(s, ties, size) >> s.dropped : code_by_sum(s, ties, size);
+    return top + ((code ^ sign) - sign);
 }
 
-static inline void code_lanes(struct steps s, bool wide, enum bs_ties ties, int32_t top,
-                              float scale, float inverse, const float *x, int lanes,
-                              int32_t *restrict codes)
+INLINE void code_lanes(struct steps s, bool wide, enum bs_ties ties, int32_t top, float scale,
+                       float inverse, const float *x, int lanes, int32_t *restrict codes)
 {
     if (inverse != 0)
         for (int l = 0; l < lanes; l++)
@@ -138,25 +146,9 @@ static inline void code_lanes(struct steps s, bool wide, enum bs_ties ties, int3
             codes[l] = code_of(s, wide, ties, top, x[l] / scale);
 }
 
-/* The codes of some values. */
-static inline void code_some(const struct bs_minifloat *f, struct steps s, float scale,
-                             float inverse, const float *x, int lanes, int32_t *restrict codes)
+INLINE void put(const int32_t *codes, int lanes, bool two_bytes, void *to, size_t at)
 {
-    bool wide = f->exponent_bits == WIDEST, even = f->ties == BS_TIES_EVEN;
-    if (f->mantissa_bits == 0)
-        for (int l = 0; l < lanes; l++)
-            codes[l] = bs_minifloat_encode(f, inverse != 0 ? x[l] * inverse : x[l] / scale);
-    else if (!wide && even)
-        code_lanes(s, false, BS_TIES_EVEN, f->top, scale, inverse, x, lanes, codes);
-    else if (!wide)
-        code_lanes(s, false, f->ties, f->top, scale, inverse, x, lanes, codes);
-    else
-        code_lanes(s, true, f->ties, f->top, scale, inverse, x, lanes, codes);
-}
-
-static inline void put(const int32_t *codes, int lanes, bool wide, void *to, size_t at)
-{
-    if (wide)
+    if (two_bytes)
         for (int l = 0; l < lanes; l++)
             ((uint16_t *)to)[at + (size_t)l] = (uint16_t)codes[l];
     else
@@ -164,26 +156,53 @@ static inline void put(const int32_t *codes, int lanes, bool wide, void *to, siz
             ((uint8_t *)to)[at + (size_t)l] = (uint8_t)codes[l];
 }
 
-static void encode_values(const struct bs_minifloat *f, float scale, float inverse, const float *x,
-                          size_t count, bool wide, void *codes)
+/* As many lanes at a time as there are values for. */
+INLINE void code_all(struct steps s, bool wide, enum bs_ties ties, int32_t top, float scale,
+                     float inverse, const float *x, size_t count, bool two_bytes, void *codes)
 {
-    struct steps steps = steps_of(f);
     int32_t some[LANES];
-    if (scale == 1 && inverse == 0) /* a cast */
-        inverse = 1;
     size_t i = 0;
     for (; i + LANES <= count; i += LANES) {
-        code_some(f, steps, scale, inverse, x + i, LANES, some);
-        put(some, LANES, wide, codes, i);
+        code_lanes(s, wide, ties, top, scale, inverse, x + i, LANES, some);
+        put(some, LANES, two_bytes, codes, i);
     }
     for (; i + FEW <= count; i += FEW) {
-        code_some(f, steps, scale, inverse, x + i, FEW, some);
-        put(some, FEW, wide, codes, i);
+        code_lanes(s, wide, ties, top, scale, inverse, x + i, FEW, some);
+        put(some, FEW, two_bytes, codes, i);
     }
     for (; i < count; i++) {
-        code_some(f, steps, scale, inverse, x + i, 1, some);
-        put(some, 1, wide, codes, i);
+        code_lanes(s, wide, ties, top, scale, inverse, x + i, 1, some);
+        put(some, 1, two_bytes, codes, i);
     }
+}
+
+/* Of numbers without a mantissa the even code is not the even number of steps. */
+static void code_powers(const struct bs_minifloat *f, float scale, float inverse, const float *x,
+                        size_t count, bool two_bytes, void *codes)
+{
+    for (size_t i = 0; i < count; i++) {
+        int32_t code = bs_minifloat_encode(f, inverse != 0 ? x[i] * inverse : x[i] / scale);
+        put(&code, 1, two_bytes, codes, i);
+    }
+}
+
+static void encode_values(const struct bs_minifloat *f, float scale, float inverse, const float *x,
+                          size_t count, bool two_bytes, void *codes)
+{
+    struct steps s = steps_of(f);
+    bool wide = f->exponent_bits == WIDEST;
+    if (scale == 1 && inverse == 0) /* a cast */
+        inverse = 1;
+    if (f->mantissa_bits == 0)
+        code_powers(f, scale, inverse, x, count, two_bytes, codes);
+    else if (wide)
+        code_all(s, true, f->ties, f->top, scale, inverse, x, count, two_bytes, codes);
+    else if (f->ties != BS_TIES_EVEN)
+        code_all(s, false, f->ties, f->top, scale, inverse, x, count, two_bytes, codes);
+    else if (two_bytes)
+        code_all(s, false, BS_TIES_EVEN, f->top, scale, inverse, x, count, true, codes);
+    else
+        code_all(s, false, BS_TIES_EVEN, f->top, scale, inverse, x, count, false, codes);
 }
 
 const struct bs_minifloat_loops BS_AT_LEVEL(bs_minifloat_loops) = {.round = round_values,
