@@ -239,19 +239,33 @@ static struct few few_of(const struct bs_level_index *index)
     return few;
 }
 
+#if defined(__AVX2__) || !defined(__x86_64__)
+/* Of each lane ends[at]. */
+INLINE wide ends_at(wide ends, wide_codes at)
+{
 #ifdef __AVX2__
+    return (wide)_mm256_permutevar8x32_ps((__m256)ends, (__m256i)at);
+#else
+    return (wide){ends[at[0]], ends[at[1]], ends[at[2]], ends[at[3]]};
+#endif
+}
+
 /* How many ends each is greater than: a comparison gives -1. */
 INLINE wide_codes code_wide(const struct few *few, wide u)
 {
     wide_codes quarter = -(u > few->quarter[0]) - (u > few->quarter[1]) - (u > few->quarter[2]);
-    return QUARTERS * quarter - (u > __builtin_shuffle(few->within[0], quarter)) -
-           (u > __builtin_shuffle(few->within[1], quarter)) -
-           (u > __builtin_shuffle(few->within[2], quarter));
+    wide_codes past = (u > ends_at(few->within[0], quarter)) +
+                      (u > ends_at(few->within[1], quarter)) +
+                      (u > ends_at(few->within[2], quarter));
+    return QUARTERS * quarter - past;
 }
 #else
 typedef uint8_t bytes __attribute__((vector_size(4 * WIDE)));
 
-INLINE wide end_of(wide ends, bytes at) { return (wide)__builtin_shuffle((bytes)ends, at); }
+INLINE wide ends_at(wide ends, bytes at)
+{
+    return (wide)_mm_shuffle_epi8((__m128i)ends, (__m128i)at);
+}
 
 /* The same where only bytes can be looked up: all that is counted is counted in every byte. */
 INLINE wide_codes code_wide(const struct few *few, wide u)
@@ -261,8 +275,8 @@ INLINE wide_codes code_wide(const struct few *few, wide u)
                                       (bytes)(u > few->quarter[2]));
     wide_codes code = quarter << 2;
     bytes at = (bytes)code + byte;
-    wide_codes past = (u > end_of(few->within[0], at)) + (u > end_of(few->within[1], at)) +
-                      (u > end_of(few->within[2], at));
+    wide_codes past = (u > ends_at(few->within[0], at)) + (u > ends_at(few->within[1], at)) +
+                      (u > ends_at(few->within[2], at));
     return code - past;
 }
 #endif
