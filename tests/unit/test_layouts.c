@@ -211,6 +211,18 @@ static void test_missing_parts(void **state)
     }
 }
 
+/* Codes of all experts in one tensor are of no known layout: the message names them. */
+static void test_joint_experts(void **state)
+{
+    (void)state;
+    struct bs_model *model;
+    struct bs_error err;
+    write_renamed(QUANTIZED "pack_4", "post_attention_layernorm.weight",
+                  "mlp.experts.gate_up_proj_packed");
+    assert_int_equal(bs_model_open(folder.path, NULL, &model, &err), BS_EUNSUPPORTED);
+    assert_non_null(strstr(err.message, "mlp.experts.gate_up_proj_packed' has codes of several"));
+}
+
 /* The forward pass of those that quantize inputs is their library's own, and another one than that
  * of the weights alone. */
 static void test_inputs(void **state)
@@ -287,6 +299,7 @@ int main(void)
         cmocka_unit_test(test_inputs),
         cmocka_unit_test(test_inputs_of_recipe),
         cmocka_unit_test_setup_teardown(test_missing_parts, folder_setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_joint_experts, folder_setup, folder_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,6 +54,8 @@ static float zero_bytes(const struct bs_grid *grid, size_t row, size_t group)
 
 /* --- a linear --- */
 
+#define JOINT_CODES "_proj_packed" /* experts.gate_up_proj_packed */
+
 /* A linear on its way. */
 struct linear {
     const struct bs_assembly *assembly;
@@ -320,10 +322,23 @@ static void drop_activations(struct bs_assembly *assembly, const char *module)
         bs_assembly_drop(assembly, bs_assembly_find(assembly, module, endings[i]));
 }
 
+/* Codes of all experts in one tensor, which no release of the library writes or decodes. */
+static enum bs_status fail_experts(const struct bs_entry *codes, struct bs_error *err)
+{
+    char found[128];
+    bs_shape_print(codes->tensor.rank, codes->tensor.shape, found, sizeof found);
+    return bs_fail(err, BS_EUNSUPPORTED,
+                   "%s: tensor '%.200s' has codes of several experts in one (%s), expected each "
+                   "linear of an expert by itself (experts.0.up_proj.weight_packed)",
+                   codes->tensor.file, codes->tensor.name, found);
+}
+
 static enum bs_status make_linear(struct bs_assembly *assembly, const char *module,
                                   const struct bs_entry *first, struct bs_error *err)
 {
     struct linear l = {.assembly = assembly, .module = module};
+    if (bs_ends_in(first->tensor.name, JOINT_CODES))
+        return fail_experts(first, err);
     if (!bs_ends_in(first->tensor.name, ".weight_scale")) { /* of a cache */
         bs_assembly_drop(assembly, first);
         return BS_OK;
@@ -410,7 +425,8 @@ const struct bs_layout bs_layout_compressed_tensors = {
                .summary = "packed, int8, float8, nvfp4, mxfp4 and mxfp8, as llm-compressor writes",
                .reference = "vllm-project/compressed-tensors compressed_tensors/compressors"},
     .methods = (const char *const[]){"compressed-tensors", "compressed_tensors", NULL},
-    .endings = (const char *const[]){".weight_scale", ".q_scale", ".k_scale", ".v_scale", NULL},
+    .endings = (const char *const[]){".weight_scale", ".q_scale", ".k_scale", ".v_scale",
+                                     JOINT_CODES, NULL},
     .read = read_settings,
     .make = make_linear,
 };
