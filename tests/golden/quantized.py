@@ -26,6 +26,7 @@ import torch
 import transformers
 
 SEED = 20
+TOKENS = [[i * 7 % 32 for i in range(32)]]
 
 
 def tiny(hidden=32, inner=64, layers=1):
@@ -248,42 +249,50 @@ def grid(weight, bits, group, symmetric):
     return scale, zero.clamp(0, 2**bits - 1)
 
 
+def gptq_linear(weight, bits, group, symmetric, form, shuffled=False):
+    """The tensors of a linear, and the digest of what they decode to."""
+    from gptqmodel.nn_modules.qlinear.torch import TorchLinear
+    from gptqmodel.utils.model import convert_gptq_v2_to_v1_format_module
+    out, width = weight.shape
+    columns = group if group > 0 else width
+    index = torch.arange(width) // columns
+    if shuffled:
+        index = index[torch.randperm(width, generator=torch.Generator().manual_seed(3))]
+    order = torch.argsort(index, stable=True)
+    scale, zero = grid(weight[:, order], bits, columns, symmetric)
+    linear = torch.nn.Linear(width, out, bias=False)
+    codes = torch.round(weight.float() / scale[:, index]) + zero[:, index]
+    codes = codes.clamp(0, 2**bits - 1)
+    linear.weight.data = (codes - zero[:, index]) * scale[:, index]
+    packed = TorchLinear(bits=bits, group_size=group, sym=symmetric, desc_act=shuffled,
+                         in_features=width, out_features=out, bias=False,
+                         pack_dtype=torch.int32, register_buffers=True, **planar(form, bits))
+    packed.pack_original(linear, scale, zero, index.int())
+    packed.eval()
+    decoded = super(TorchLinear, packed).dequantize_weight().T
+    if form == "gptq":
+        convert_gptq_v2_to_v1_format_module(packed, quantize_config_of(bits, group))
+    assert torch.equal(packed.g_idx.long(), index)
+    assert not torch.isnan(packed.scales).any()
+    return {part: getattr(packed, part).detach().clone() for part in ("qweight", "qzeros", "scales", "g_idx")}, decoded
+
+
+def gptq_settings(bits, group, symmetric, form, shuffled=False):
+    return {"quant_method": "gptq", "bits": bits, "group_size": group, "desc_act": shuffled,
+            "sym": symmetric, "lm_head": False, "checkpoint_format": form, "pack_dtype": "int32",
+            "meta": {"quantizer": ["gptqmodel:7.7.0"]}}
+
+
 def gptq(bits, group, symmetric, form, shuffled=False, dynamic=None):
     def make(folder):
-        from gptqmodel.nn_modules.qlinear.torch import TorchLinear
-        from gptqmodel.utils.model import convert_gptq_v1_to_v2_format_module, convert_gptq_v2_to_v1_format_module
         model = tiny()
         tensors, expected = plain_tensors(model, linears(model)), {}
         for name, module in linears(model).items():
-            own = bits
-            if dynamic and name.endswith("down_proj"):
-                own = dynamic
-            out, width = module.weight.shape
-            columns = group if group > 0 else width
-            index = torch.arange(width) // columns
-            if shuffled:
-                index = index[torch.randperm(width, generator=torch.Generator().manual_seed(3))]
-            order = torch.argsort(index, stable=True)
-            scale, zero = grid(module.weight.detach()[:, order], own, columns, symmetric)
-            linear = torch.nn.Linear(width, out, bias=False)
-            codes = torch.round(module.weight.float() / scale[:, index]) + zero[:, index]
-            codes = codes.clamp(0, 2**own - 1)
-            linear.weight.data = (codes - zero[:, index]) * scale[:, index]
-            packed = TorchLinear(bits=own, group_size=group, sym=symmetric, desc_act=shuffled,
-                                 in_features=width, out_features=out, bias=False,
-                                 pack_dtype=torch.int32, register_buffers=True, **planar(form, own))
-            packed.pack_original(linear, scale, zero, index.int())
-            packed.eval()
-            expected[name] = digest(super(TorchLinear, packed).dequantize_weight().T)
-            if form == "gptq":
-                convert_gptq_v2_to_v1_format_module(packed, quantize_config_of(own, group))
-            for part in ("qweight", "qzeros", "scales", "g_idx"):
-                tensors[f"{name}.{part}"] = getattr(packed, part).detach().clone()
-            assert torch.equal(packed.g_idx.long(), index)
-            assert not torch.isnan(packed.scales).any()
-        settings = {"quant_method": "gptq", "bits": bits, "group_size": group, "desc_act": shuffled,
-                    "sym": symmetric, "lm_head": False, "checkpoint_format": form, "pack_dtype": "int32",
-                    "meta": {"quantizer": ["gptqmodel:7.7.0"]}}
+            own = dynamic if dynamic and name.endswith("down_proj") else bits
+            parts, decoded = gptq_linear(module.weight.detach(), own, group, symmetric, form, shuffled)
+            tensors.update({f"{name}.{part}": tensor for part, tensor in parts.items()})
+            expected[name] = digest(decoded)
+        settings = gptq_settings(bits, group, symmetric, form, shuffled)
         if dynamic:
             settings["dynamic"] = {"+:.*down_proj.*": {"bits": dynamic}}
         write(folder, model, tensors, settings)
@@ -304,35 +313,65 @@ def quantize_config_of(bits, group):
     return QuantizeConfig(bits=bits, group_size=group)
 
 
+def awq_linear(weight, version, group):
+    from gptqmodel.nn_modules.qlinear.gemv_awq import AwqGEMVLinear
+    from gptqmodel.nn_modules.qlinear.torch_awq import AwqTorchLinear
+    out, width = weight.shape
+    columns = group if group > 0 else width
+    scale, zero = grid(weight, 4, columns, False)
+    repeat = scale.repeat_interleave(columns, 1), zero.repeat_interleave(columns, 1)
+    codes = (torch.round(weight.float() / repeat[0]) + repeat[1]).clamp(0, 15)
+    linear = torch.nn.Linear(width, out, bias=False)
+    linear.weight.data = (codes - repeat[1]) * repeat[0]
+    kind = AwqTorchLinear if version == "gemm" else AwqGEMVLinear
+    packed = kind(bits=4, group_size=group, sym=False, desc_act=False, in_features=width,
+                  out_features=out, bias=False, register_buffers=True)
+    packed.pack(linear, scale, zero)
+    if version == "gemm":
+        from gptqmodel.quantization.awq.utils.packing_utils import dequantize_gemm
+        decoded = dequantize_gemm(packed.qweight, packed.qzeros, packed.scales, 4, columns).T
+    else:  # its kernel runs on a GPU alone: the same arithmetic, in half precision
+        decoded = (codes - repeat[1]).half() * repeat[0].half()
+    return {part: getattr(packed, part).detach().clone() for part in ("qweight", "qzeros", "scales")}, decoded
+
+
+def awq_settings(version, group, plain=None):
+    return {"quant_method": "awq", "bits": 4, "group_size": group, "zero_point": True, "version": version,
+            "modules_to_not_convert": plain}
+
+
 def awq(version, group):
     def make(folder):
-        from gptqmodel.nn_modules.qlinear.gemv_awq import AwqGEMVLinear
-        from gptqmodel.nn_modules.qlinear.torch_awq import AwqTorchLinear
         model = tiny(hidden=64)
         tensors, expected = plain_tensors(model, linears(model)), {}
         for name, module in linears(model).items():
-            out, width = module.weight.shape
-            columns = group if group > 0 else width
-            scale, zero = grid(module.weight.detach(), 4, columns, False)
-            repeat = scale.repeat_interleave(columns, 1), zero.repeat_interleave(columns, 1)
-            codes = (torch.round(module.weight.float() / repeat[0]) + repeat[1]).clamp(0, 15)
-            linear = torch.nn.Linear(width, out, bias=False)
-            linear.weight.data = (codes - repeat[1]) * repeat[0]
-            kind = AwqTorchLinear if version == "gemm" else AwqGEMVLinear
-            packed = kind(bits=4, group_size=group, sym=False, desc_act=False, in_features=width,
-                          out_features=out, bias=False, register_buffers=True)
-            packed.pack(linear, scale, zero)
-            for part in ("qweight", "qzeros", "scales"):
-                tensors[f"{name}.{part}"] = getattr(packed, part).detach().clone()
-            if version == "gemm":
-                from gptqmodel.quantization.awq.utils.packing_utils import dequantize_gemm
-                expected[name] = digest(dequantize_gemm(packed.qweight, packed.qzeros, packed.scales, 4,
-                                                        columns).T)
-            else:  # its kernel runs on a GPU alone: the same arithmetic, in half precision
-                expected[name] = digest((codes - repeat[1]).half() * repeat[0].half())
-        write(folder, model, tensors, {
-            "quant_method": "awq", "bits": 4, "group_size": group, "zero_point": True,
-            "version": version, "modules_to_not_convert": None})
+            parts, decoded = awq_linear(module.weight.detach(), version, group)
+            tensors.update({f"{name}.{part}": tensor for part, tensor in parts.items()})
+            expected[name] = digest(decoded)
+        write(folder, model, tensors, awq_settings(version, group))
+        return expected
+    return make
+
+
+def experts_by_linear(kind, pack, settings):
+    """A model with experts, the router left out as these libraries do; logits.f32 are what transformers'
+    float32 makes of TOKENS with what the library decodes in the place of weights."""
+    def make(folder):
+        model, tensors, names = experts_of(kind)
+        plain, expected = {n: t.float() for n, t in tensors.items()}, {}
+        for name in names:
+            parts, decoded = pack(tensors.pop(f"{name}.weight"))
+            tensors.update({f"{name}.{part}": tensor for part, tensor in parts.items()})
+            expected[name] = digest(decoded)
+            plain[f"{name}.weight"] = decoded.float().contiguous()
+        write(folder, model, tensors, settings)
+        with tempfile.TemporaryDirectory() as measured:
+            safetensors.torch.save_file(plain, pathlib.Path(measured) / "model.safetensors", metadata={"format": "pt"})
+            (pathlib.Path(measured) / "config.json").write_text(model.config.to_json_string())
+            whole = transformers.AutoModelForCausalLM.from_pretrained(
+                measured, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager").eval()
+            logits = whole(torch.tensor(TOKENS)).logits[0].contiguous()
+        (folder / "logits.f32").write_bytes(logits.numpy().astype("<f4").tobytes())
         return expected
     return make
 
@@ -471,13 +510,14 @@ SCHEMES = {
     "fp8_static": float8((16, 32), static=True),
     "mixtral_pack_4": packed_experts(4, 16),
     "qwen3_moe_fp8": float8_experts((16, 32)),
+    "qwen3_moe_gptq_4": experts_by_linear("qwen3_moe", lambda w: gptq_linear(w, 4, 16, True, "gptq"),
+                                          gptq_settings(4, 16, True, "gptq")),
+    "mixtral_awq": experts_by_linear("mixtral", lambda w: awq_linear(w, "gemm", 32), awq_settings("gemm", 32, ["gate"])),
     "gpt_oss": gpt_oss,
 }
 
 
 # --- the forward pass of those that quantize inputs ---
-
-TOKENS = [[i * 7 % 32 for i in range(32)]]
 
 
 def float8_forward(settings):

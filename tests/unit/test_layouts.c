@@ -223,6 +223,41 @@ static void test_joint_experts(void **state)
     assert_non_null(strstr(err.message, "mlp.experts.gate_up_proj_packed' has codes of several"));
 }
 
+/* Holds a checkpoint's logits against what is beside it; their range is 3. */
+static void check_logits(const char *scheme, bool inputs)
+{
+    enum { TOKENS = 32, VOCABULARY = 32 };
+    static const double LOGITS_BAR = 2e-6;
+    int32_t ids[TOKENS];
+    for (int t = 0; t < TOKENS; t++)
+        ids[t] = t * 7 % VOCABULARY;
+    const struct bs_windows text = {.ids = ids, .windows = 1, .tokens = TOKENS};
+    struct bs_model *model;
+    struct bs_error err;
+    char path[128], *bytes;
+    size_t size;
+    snprintf(path, sizeof path, QUANTIZED "%s/logits.f32", scheme);
+    assert_int_equal(bs_file_read(path, &bytes, &size, &err), BS_OK);
+    assert_int_equal(size, TOKENS * VOCABULARY * sizeof(float));
+    snprintf(path, sizeof path, QUANTIZED "%s", scheme);
+    if (bs_model_open(path, NULL, &model, &err))
+        fail_msg("%s: %s", scheme, err.message);
+    assert_true(bs_model_quantizes_inputs(model) == inputs);
+    float *got = logits_of(model, &text);
+    double most = 0;
+    for (size_t k = 0; k < TOKENS * VOCABULARY; k++) {
+        float wanted;
+        memcpy(&wanted, bytes + k * sizeof wanted, sizeof wanted);
+        double off = fabs((double)got[k] - (double)wanted);
+        most = off > most ? off : most;
+    }
+    if (most > LOGITS_BAR)
+        fail_msg("%s: logits off %.1e", scheme, most);
+    bs_free(got);
+    bs_free(bytes);
+    bs_model_free(model);
+}
+
 /* The forward pass of those that quantize inputs is their library's own, and another one than that
  * of the weights alone. */
 static void test_inputs(void **state)
@@ -232,38 +267,16 @@ static void test_inputs(void **state)
         "int_8",         "int_8_tensor",       "int_8_static", "float_8",      "float_8_static",
         "float_8_group", "nvfp4_inputs",       "mxfp4_inputs", "mxfp8_inputs", "mixed_inputs",
         "fp8_block",     "fp8_block_bfloat16", "fp8_static"};
-    enum { TOKENS = 32, VOCABULARY = 32 };
-    static const double LOGITS_BAR = 2e-6; /* their range is 3 */
-    int32_t ids[TOKENS];
-    for (int t = 0; t < TOKENS; t++)
-        ids[t] = t * 7 % VOCABULARY;
-    const struct bs_windows text = {.ids = ids, .windows = 1, .tokens = TOKENS};
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
-        struct bs_model *model;
-        struct bs_error err;
-        char path[128], *bytes;
-        size_t size;
-        snprintf(path, sizeof path, QUANTIZED "%s/logits.f32", schemes[i]);
-        assert_int_equal(bs_file_read(path, &bytes, &size, &err), BS_OK);
-        assert_int_equal(size, TOKENS * VOCABULARY * sizeof(float));
-        snprintf(path, sizeof path, QUANTIZED "%s", schemes[i]);
-        if (bs_model_open(path, NULL, &model, &err))
-            fail_msg("%s: %s", schemes[i], err.message);
-        assert_true(bs_model_quantizes_inputs(model));
-        float *got = logits_of(model, &text);
-        double most = 0;
-        for (size_t k = 0; k < TOKENS * VOCABULARY; k++) {
-            float wanted;
-            memcpy(&wanted, bytes + k * sizeof wanted, sizeof wanted);
-            double off = fabs((double)got[k] - (double)wanted);
-            most = off > most ? off : most;
-        }
-        if (most > LOGITS_BAR)
-            fail_msg("%s: logits off %.1e", schemes[i], most);
-        bs_free(got);
-        bs_free(bytes);
-        bs_model_free(model);
-    }
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        check_logits(schemes[i], true);
+}
+
+/* Each expert's codes are in its own place. */
+static void test_logits_of_experts(void **state)
+{
+    (void)state;
+    check_logits("qwen3_moe_gptq_4", false);
+    check_logits("mixtral_awq", false);
 }
 
 /* A recipe's setting takes the place of the checkpoint's, and leaves it where it has none. */
@@ -297,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_schemes),
         cmocka_unit_test(test_experts),
         cmocka_unit_test(test_inputs),
+        cmocka_unit_test(test_logits_of_experts),
         cmocka_unit_test(test_inputs_of_recipe),
         cmocka_unit_test_setup_teardown(test_missing_parts, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(test_joint_experts, folder_setup, folder_teardown),
