@@ -9,7 +9,8 @@ quantizer (compressed-tensors, bitsandbytes), or decoded here by the layout's sp
 (GPTQ, AWQ) and loaded as plain. With --by-library compressed-tensors itself decodes each module by the scheme
 that its own reading of config.json gives it, without transformers' quantizer, and GPTQ's and AWQ's folders are loaded by
 transformers with GPTQModel's torch kernel, which keeps scales and decoded weights in float16: the measured model's
-weights are rounded to it before they are compared, and a recipe needs `scales: float16`. Printed for each, and kept in FILE as JSON: how many of the decoded
+weights are rounded to it before they are compared, and a recipe needs `scales: float16`; with --float32 too GPTQ's scales are
+made float32 before it decodes. Printed for each, and kept in FILE as JSON: how many of the decoded
 weights are unlike and by how much of themselves at most, and the largest difference of the logits of some tokens over
 their range; of bitsandbytes' 8 bits codes, scales and decoded weights that are unlike those that the library makes of
 the model's weights. bitsandbytes' 4 bits are multiplied in float32: its kernel for processors with AVX512-BF16 is switched off.
@@ -177,6 +178,7 @@ def in_half(model):
     for module in model.modules():
         if isinstance(module, torch.nn.Linear) and module is not model.get_output_embeddings():
             module.weight.data = module.weight.data.half().float()
+    return model
 
 
 # ---- bitsandbytes ----
@@ -251,7 +253,15 @@ def read_as_published(folder, layout, plain, library):
     return in_float32(model) if layout == "bitsandbytes" else model
 
 
-def compare(program, config, layout, recipe, library):
+def scales_in_float32(model):
+    """GPTQModel's modules with float32 scales: it decodes to their type, and multiplies in the inputs'."""
+    for module in model.modules():
+        if hasattr(module, "qweight"):
+            module.scales = module.scales.float()
+    return torch.nn.Module.float(model)
+
+
+def compare(program, config, layout, recipe, library, float32):
     with tempfile.TemporaryDirectory() as scratch:
         plain, coded = f"{scratch}/plain", f"{scratch}/coded" + (".gguf" if layout == "gguf" else "")
         refused = export(program, config, layout, recipe, coded)
@@ -262,7 +272,8 @@ def compare(program, config, layout, recipe, library):
             return {"refused": refused}
         reference, model = load(plain), read_as_published(coded, layout, plain, library)
         if library and layout in DECODED:
-            in_half(reference)
+            model = scales_in_float32(model) if float32 else model
+            reference = reference if float32 else in_half(reference)
         ours, theirs = weights_of(reference, ""), weights_of(model, layout)  # bitsandbytes packs them anew as it runs
         torch.manual_seed(1)
         ids = torch.randint(0, reference.config.vocab_size, (1, TOKENS))
@@ -282,12 +293,13 @@ def main():
     parser.add_argument("--as", dest="layouts", action="append")
     parser.add_argument("--recipe", action="append")
     parser.add_argument("--by-library", action="store_true", help="compressed-tensors without transformers' quantizer, GPTQ by GPTQModel's kernel")
+    parser.add_argument("--float32", action="store_true", help="scales of GPTQ, and so what GPTQModel's torch kernel decodes, in float32")
     parser.add_argument("--out")
     args = parser.parse_args()
     rows = []
     for layout in args.layouts:
         for recipe in args.recipe:
-            rows.append({"layout": layout, "recipe": recipe, **compare(args.program, args.config, layout, recipe, args.by_library)})
+            rows.append({"layout": layout, "recipe": recipe, **compare(args.program, args.config, layout, recipe, args.by_library, args.float32)})
             print(json.dumps(rows[-1]), flush=True)
     if args.out:
         pathlib.Path(args.out).write_text(json.dumps(rows, indent=1) + "\n")
