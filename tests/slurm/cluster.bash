@@ -44,7 +44,7 @@ SlurmdPidFile=$cluster/%n.pid
 SlurmctldLogFile=$cluster/slurmctld.log
 SlurmdLogFile=$cluster/%n.log
 SlurmctldPort=$port
-SlurmdTimeout=10
+SlurmdTimeout=30
 KillWait=10
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
@@ -61,7 +61,7 @@ EOF
     slurmctld -f "$SLURM_CONF" || return 1
     for node in n1 n2 n3 n4; do slurmd -N $node -f "$SLURM_CONF" || return 1; done
     local i
-    for ((i = 0; i < 120; i++)); do
+    for ((i = 0; i < 240; i++)); do
         [ "$(sinfo -h -t idle -o %D 2>/dev/null)" != 4 ] || return 0
         sleep 0.5
     done
@@ -79,13 +79,28 @@ kill_node() {
 kill_jobs() {
     local folder parent processes=()
     for folder in /proc/[0-9]*; do
-        { tr '\0' '\n' <"$folder/environ" >.environ; } 2>/dev/null || continue
-        grep -qxF "SLURM_CONF=$SLURM_CONF" .environ && grep -qxF "SLURMD_NODENAME=$1" .environ || continue
+        has_environment "${folder#/proc/}" "SLURM_CONF=$SLURM_CONF" &&
+            has_environment "${folder#/proc/}" "SLURMD_NODENAME=$1" || continue
         parent=$(sed -n 's/^PPid:[[:blank:]]*//p' "$folder/status" 2>/dev/null)
         ! grep -aq '^slurmstepd' "/proc/$parent/cmdline" 2>/dev/null || processes=("$parent" "${processes[@]}")
         processes+=("${folder#/proc/}")
     done
     [ ${#processes[@]} = 0 ] || kill -9 "${processes[@]}" 2>/dev/null
+}
+
+# Whether a process has this line in its environment.
+has_environment() {
+    { tr '\0' '\n' <"/proc/$1/environ" >.environ; } 2>/dev/null && grep -qxF "$2" .environ
+}
+
+# The process of bitsweep that runs a task of the array; nothing where none does.
+task_process() {
+    local folder name
+    for folder in /proc/[0-9]*; do
+        read -r name 2>/dev/null <"$folder/comm" && [ "$name" = bitsweep ] || continue
+        ! has_environment "${folder#/proc/}" "SLURM_CONF=$SLURM_CONF" ||
+            ! has_environment "${folder#/proc/}" "SLURM_ARRAY_TASK_ID=$1" || echo "${folder#/proc/}"
+    done
 }
 
 stop_cluster() {
