@@ -91,6 +91,27 @@ static void fit(int *width, int columns, int limit)
     *last = left - *before > LEAST_COLUMN ? left - *before : LEAST_COLUMN;
 }
 
+/* A row where columns have no room: its name, and below it the other cells, each after its head. */
+static void print_stacked(const struct bs_listing *listing, int row, int limit, FILE *out)
+{
+    enum { INDENT = 4 };
+    int columns = num_columns(listing);
+    for (int c = 0; c < columns; c++) {
+        int indent = c ? INDENT : 2;
+        char *text = c ? bs_printf("%s: %s", listing->head[c], cell(listing, row, c))
+                       : bs_strdup(cell(listing, row, c));
+        const char *rest = *cell(listing, row, c) && text ? text : "";
+        for (bool first = true; *rest; first = false) {
+            int deeper = first ? indent : indent + 2;
+            size_t bytes = bs_line_bytes(rest, limit - deeper);
+            fprintf(out, "%*s%.*s\n", deeper, "", (int)bytes, rest);
+            rest += bytes;
+            rest += strspn(rest, " ");
+        }
+        bs_free(text);
+    }
+}
+
 /* A row, its cells folded to their columns. */
 static void print_row(const struct bs_listing *listing, int row, const int *width, FILE *out)
 {
@@ -132,8 +153,15 @@ bool bs_listing_print(const struct bs_listing *listing, bool markdown, FILE *out
             int own = bs_text_width(text, strlen(text));
             width[c] = own > width[c] ? own : width[c];
         }
-    fit(width, columns, bs_terminal_limit(out));
-    for (int i = -1; i < listing->num_rows; i++)
-        print_row(listing, i, width, out);
+    int limit = bs_terminal_limit(out), total = 0;
+    fit(width, columns, limit);
+    for (int c = 0; c < columns; c++)
+        total += 2 + width[c];
+    bool stacked = limit && total > limit;
+    for (int i = stacked ? 0 : -1; i < listing->num_rows; i++)
+        if (stacked)
+            print_stacked(listing, i, limit, out);
+        else
+            print_row(listing, i, width, out);
     return true;
 }

@@ -19,7 +19,8 @@ struct bs_listing {
 void bs_listing_add(struct bs_listing *listing, const char *const cells[BS_LISTING_COLUMNS]);
 
 /* Prints head and rows: in Markdown as a table, else in columns, of which the last two are folded
- * to the terminal's width. False where memory has run out. */
+ * to the terminal's width; where that has no room for columns, each row is a list of what its
+ * cells are. False where memory has run out. */
 bool bs_listing_print(const struct bs_listing *listing, bool markdown, FILE *out);
 
 /* Gives the rows back. */

@@ -8,11 +8,19 @@
 #include "eval/command/command.h"
 #include "eval/command/manual.h"
 
-/* Two columns, the second folded where the terminal ends. */
+/* Two columns, the second folded where the terminal ends; where that leaves it too little room, it
+ * stands below the first. */
 static void print_pair(const char *left, int width, const char *right, FILE *out)
 {
-    int limit = bs_terminal_limit(out) - width - 3;
-    fprintf(out, "  %-*s ", width, left);
+    enum { LEAST_RIGHT = 24, BELOW = 4 };
+    int whole = bs_terminal_limit(out), limit = whole - width - 3;
+    if (whole && limit < LEAST_RIGHT) {
+        fprintf(out, "  %s\n%*s", left, BELOW, "");
+        limit = whole - BELOW;
+        width = BELOW - 3;
+    } else {
+        fprintf(out, "  %-*s ", width, left);
+    }
     for (const char *line = right; *line;) {
         size_t bytes = limit > 0 ? bs_line_bytes(line, limit) : strlen(line);
         fprintf(out, "%*s%.*s\n", line > right ? width + 3 : 0, "", (int)bytes, line);
@@ -36,19 +44,22 @@ void bs_help_print(const struct bs_command *command, FILE *out)
 {
     int limit = bs_terminal_limit(out);
     if (command) {
-        fprintf(out, "usage: bitsweep %s [options] %s\n\n", command->name, command->operands);
+        bs_print_folded(out, limit, "usage: bitsweep %s [options] %s", command->name,
+                        command->operands);
+        fputc('\n', out);
         bs_print_folded(out, limit, "%s", command->summary);
         fputc('\n', out);
         print_flags(command, out);
         return;
     }
-    fputs("usage: bitsweep COMMAND [options] ...\n\n"
-          "measures what quantization costs a language model\n\n",
-          out);
+    bs_print_folded(out, limit, "usage: bitsweep COMMAND [options] ...");
+    fputc('\n', out);
+    bs_print_folded(out, limit, "measures what quantization costs a language model");
+    fputc('\n', out);
     for (int i = 0; bs_commands[i]; i++) {
         char left[48];
-        snprintf(left, sizeof left, "%-9s %s", bs_commands[i]->name, bs_commands[i]->operands);
-        print_pair(left, 28, bs_commands[i]->summary, out);
+        snprintf(left, sizeof left, "%-10s %s", bs_commands[i]->name, bs_commands[i]->operands);
+        print_pair(left, 32, bs_commands[i]->summary, out);
     }
     fputc('\n', out);
     bs_print_folded(out, limit,

@@ -9,10 +9,6 @@
  * as many as the longest word that most tables have. */
 enum { NAME_WIDTH = 24, LEAST_NAME = 11, GAP = 2, LEAST_GAP = 1, INDENT = 2 };
 
-/* Below this width columns go that are kept elsewhere, but for the first: folded rows that a
- * terminal would break once more cannot be read. */
-enum { KEPT_WIDTH = 60 };
-
 /* The line after those that `text` begins with, in `width` columns; lines after the first are
  * indented. */
 struct line {
@@ -84,6 +80,7 @@ struct layout {
     int num_rows;
     int *width;  /* of each column */
     bool *shown; /* whether it is */
+    bool *done;  /* whether it was, in a part above */
     enum fold fold;
     int gap; /* between columns */
 };
@@ -144,12 +141,21 @@ static void fold_names(struct layout *layout, int width, int least)
     }
 }
 
-/* Those that are kept too where `kept` is true, but for the first column of numbers. */
+static bool is_kept(const struct bs_sheet *sheet, int column)
+{
+    return column < 64 && (sheet->kept >> column & 1);
+}
+
+/* The last column of numbers; where `kept` is true also one that is kept, which a part below shows,
+ * but for the first. */
 static bool drop_last(struct layout *layout, bool kept)
 {
     const struct bs_sheet *sheet = layout->sheet;
-    for (int j = sheet->num_columns - 1; j >= sheet->num_names + kept; j--)
-        if (layout->shown[j] && (kept || !(sheet->kept >> j & 1))) {
+    int first = sheet->num_names;
+    while (first < sheet->num_columns && !layout->shown[first])
+        first++;
+    for (int j = sheet->num_columns - 1; j >= first + kept; j--)
+        if (layout->shown[j] && (kept || !is_kept(sheet, j))) {
             layout->shown[j] = false;
             return true;
         }
@@ -177,13 +183,17 @@ static void fold_numbers(struct layout *layout, int width, enum fold fold)
         layout->width[j] = column_width(layout, j, 1 << 20);
 }
 
-/* Folding helps only where a name's lines become shorter: a heading or a word may not. */
-static void lay_out(struct layout *layout, int width)
+/* Folding helps only where a name's lines become shorter: a heading or a word may not. A part below
+ * the first has of the numbers those that are kept and had no room above. */
+static void lay_out(struct layout *layout, bool is_first, int width)
 {
     const struct bs_sheet *sheet = layout->sheet;
+    layout->fold = WHOLE;
+    layout->gap = GAP;
     for (int j = 0; j < sheet->num_columns; j++) {
         layout->width[j] = column_width(layout, j, 1 << 20);
-        layout->shown[j] = true;
+        bool again = j < sheet->num_names ? layout->done[j] : !layout->done[j] && is_kept(sheet, j);
+        layout->shown[j] = is_first || again;
     }
     fold_names(layout, width, NAME_WIDTH);
     while (total_width(layout) > width && drop_last(layout, false))
@@ -194,8 +204,9 @@ static void lay_out(struct layout *layout, int width)
     layout->gap = total_width(layout) > width ? LEAST_GAP : GAP;
     while (total_width(layout) > width && drop_spare(layout))
         continue;
-    while (width < KEPT_WIDTH && total_width(layout) > width && drop_last(layout, true))
+    while (total_width(layout) > width && drop_last(layout, true))
         continue;
+    fold_names(layout, width, 1); /* within words, where the terminal would do it otherwise */
     /* What the last column left gives names their room again. */
     for (int j = 0; j < sheet->num_names; j++) {
         int spare = width - total_width(layout);
@@ -326,7 +337,7 @@ static enum bs_status print_hidden(const struct layout *layout, int width, FILE 
     const struct bs_sheet *sheet = layout->sheet;
     char *list = NULL;
     for (int j = 0; j < sheet->num_columns; j++) {
-        if (layout->shown[j])
+        if (layout->done[j])
             continue;
         char *longer =
             list ? bs_printf("%s, %s", list, bs_sheet_cell(sheet, 0, j))
@@ -344,28 +355,52 @@ static enum bs_status print_hidden(const struct layout *layout, int width, FILE 
     return BS_OK;
 }
 
+/* Whether a column that is kept has had no room. */
+static bool has_more(const struct layout *layout)
+{
+    for (int j = layout->sheet->num_names; j < layout->sheet->num_columns; j++)
+        if (!layout->done[j] && is_kept(layout->sheet, j))
+            return true;
+    return false;
+}
+
+/* Prints all rows with the columns that fit. */
+static void print_part(struct layout *layout, bool is_first, int width, FILE *out)
+{
+    const struct bs_sheet *sheet = layout->sheet;
+    lay_out(layout, is_first, width);
+    if (!is_first)
+        fputc('\n', out);
+    print_headings(layout, out);
+    for (int i = 1; i < layout->num_rows; i++) {
+        if (i > 1 && bs_sheet_has_rule(sheet, i))
+            print_rule(layout, out);
+        print_row(layout, i, out);
+    }
+    for (int j = 0; j < sheet->num_columns; j++)
+        layout->done[j] = layout->done[j] || layout->shown[j];
+}
+
 enum bs_status bs_sheet_print_terminal(const struct bs_sheet *sheet, int width, FILE *out,
                                        struct bs_error *err)
 {
-    struct layout layout = {
-        .sheet = sheet, .num_rows = sheet->num_cells / sheet->num_columns, .gap = GAP};
+    struct layout layout = {.sheet = sheet, .num_rows = sheet->num_cells / sheet->num_columns};
     layout.width = bs_calloc((size_t)sheet->num_columns, sizeof *layout.width);
     layout.shown = bs_calloc((size_t)sheet->num_columns, sizeof *layout.shown);
-    enum bs_status status = layout.width && layout.shown ? BS_OK : bs_fail_memory(err);
+    layout.done = bs_calloc((size_t)sheet->num_columns, sizeof *layout.done);
+    bool has_memory = layout.width && layout.shown && layout.done;
+    enum bs_status status = has_memory ? BS_OK : bs_fail_memory(err);
     if (!status) {
-        lay_out(&layout, width);
         if (sheet->title)
             bs_print_folded(out, width, "%s", sheet->title), fputc('\n', out);
-        print_headings(&layout, out);
-        for (int i = 1; i < layout.num_rows; i++) {
-            if (i > 1 && bs_sheet_has_rule(sheet, i))
-                print_rule(&layout, out);
-            print_row(&layout, i, out);
-        }
+        print_part(&layout, true, width, out);
+        while (has_more(&layout))
+            print_part(&layout, false, width, out);
         for (int i = 0; i < sheet->num_notes; i++)
             bs_print_folded(out, width, "%s", sheet->notes[i]);
         status = print_hidden(&layout, width, out, err);
     }
+    bs_free(layout.done);
     bs_free(layout.shown);
     bs_free(layout.width);
     return status;

@@ -7,8 +7,9 @@
 /* Prints the sheet within `width` columns. Where it is wider, names are folded at their blanks
  * (down to 24 columns), then columns that are not kept are left out from the right, and a last line
  * says which; where even the kept ones are too many, the errors of numbers stand below them, names
- * are folded further, and of these the spare ones are left out. Below 60 columns those that are
- * kept go too, but for the first. Title and notes are folded too. BS_ENOMEM. */
+ * are folded further, and of these the spare ones are left out; what of the kept ones has no room
+ * then follows in a part of its own below, with the names again. Title and notes are folded too.
+ * BS_ENOMEM. */
 enum bs_status bs_sheet_print_terminal(const struct bs_sheet *sheet, int width, FILE *out,
                                        struct bs_error *err);
 

@@ -104,7 +104,7 @@ enum bs_status bs_allot_recipe(const struct bs_config *config, const struct bs_s
                                struct bs_error *err);
 
 /* Prints a recipe with exceptions as a grid that stands in a config, its budget left out: for one
- * of the config's models, or all of them (NULL). */
+ * of the config's models, or all of them (NULL). As wide as the terminal that it goes to. */
 void bs_allot_print_grid(const struct bs_recipe *recipe, const char *model, FILE *out);
 
 #endif

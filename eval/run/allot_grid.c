@@ -3,6 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/base/mem.h"
+#include "eval/base/print.h"
+#include "eval/base/printable.h"
+#include "eval/base/terminal.h"
 #include "eval/run/allot.h"
 
 static void print_quoted(const char *text, FILE *out)
@@ -91,7 +95,7 @@ static void print_where(const char *where, FILE *out)
     fputc(']', out);
 }
 
-void bs_allot_print_grid(const struct bs_recipe *recipe, const char *model, FILE *out)
+static void print_grid(const struct bs_recipe *recipe, const char *model, FILE *out)
 {
     fputs("  - algorithm: [[", out);
     for (int s = 0; s < recipe->num_steps; s++)
@@ -120,4 +124,57 @@ void bs_allot_print_grid(const struct bs_recipe *recipe, const char *model, FILE
         print_setting(&recipe->rules[r].setting, out);
         fputc('\n', out);
     }
+}
+
+/* Bytes up to the last comma of a flow collection that `room` places have before them, or else to
+ * the first one; all of the line where there is none. */
+static size_t flow_bytes(const char *line, int room)
+{
+    size_t length = strcspn(line, "\n"), best = 0;
+    bool is_quoted = false;
+    if (bs_text_width(line, length) <= room)
+        return length;
+    for (size_t i = 0; i + 1 < length; i++) {
+        bool is_escaped = is_quoted && line[i] == '\\';
+        is_quoted = is_quoted != (line[i] == '"');
+        i += is_escaped;
+        if (is_quoted || line[i] != ',' || line[i + 1] != ' ')
+            continue;
+        if (best && bs_text_width(line, i + 1) > room)
+            break;
+        best = i + 1;
+    }
+    return best ? best : length;
+}
+
+/* Lines as wide as a terminal: YAML lets a flow collection go on in the next line, further in. */
+static void print_folded(const char *text, int limit, FILE *out)
+{
+    enum { DEEPER = 4 };
+    for (const char *line = text; *line; line += *line == '\n') {
+        int indent = (int)strspn(line, " ");
+        size_t bytes = flow_bytes(line, limit);
+        fprintf(out, "%.*s\n", (int)bytes, line);
+        for (line += bytes; *line && *line != '\n'; line += bytes) {
+            line += strspn(line, " ");
+            bytes = flow_bytes(line, limit - indent - DEEPER);
+            fprintf(out, "%*s%.*s\n", indent + DEEPER, "", (int)bytes, line);
+        }
+    }
+}
+
+void bs_allot_print_grid(const struct bs_recipe *recipe, const char *model, FILE *out)
+{
+    struct bs_print printing;
+    FILE *whole = bs_print_begin(&printing);
+    int limit = bs_terminal_limit(out);
+    if (!whole)
+        return;
+    print_grid(recipe, model, whole);
+    char *text = bs_print_end(&printing);
+    if (text && limit)
+        print_folded(text, limit, out);
+    else if (text)
+        fputs(text, out);
+    bs_free(text);
 }
