@@ -3,6 +3,9 @@
 # paired difference to the unquantized model (thick ones the deviation of one draw of calibration,
 # where there are several): it is what tells recipes apart, since all of them share
 # the noise of the text. Crosses are what was published for a trial.
+# Series that are too many to be named are points: their lines would be a tangle of one colour.
+LINES = !MEASURED_BITS
+ENDS = MEASURED_BITS ? 0 : 1
 KEY_HEIGHT = KEYS > 0 ? ROW_HEIGHT * KEY_ROWS + 30 : 0
 LINES_HEIGHT = N > 0 ? (SINGLE ? 740 : 900) + KEY_HEIGHT + TITLE_MORE : 0
 DOTS_TITLE = 65.0 + (N > 0 ? 0 : TITLE_MORE)
@@ -46,6 +49,7 @@ do for [format in PICTURES] {
     set xtics X_HIGH - X_LOW > 10 ? 2 : 1
     set ytics scale 1 autofreq textcolor rgb INK
     unset logscale
+    set errorbars ENDS
     if (MEASURED_BITS) {
       set logscale x
       set xtics (1, 1.5, 2, 3, 4, 5, 6, 8, 12, 16)
@@ -64,7 +68,8 @@ do for [format in PICTURES] {
         eval(key_name(k))
       }
     } else {
-      set xrange [CLOSE_LEFT : X_HIGH]
+      set xrange [CLOSE_LEFT : CLOSE_RIGHT]
+      if (MEASURED_BITS) { set xtics add (2.5, 3.5, 4.5, 7, 10) }
       set yrange [CLOSE_LOW : CLOSE_HIGH]
     }
     if (PUBLISHED && panel == 1) {
@@ -83,8 +88,10 @@ do for [format in PICTURES] {
         linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
       for [s = 1 : N] DATA index s - 1 using 1:(strcol(6) eq "none" ? NaN : $2):(strcol(6) eq "none" ? 0 : $6) with yerrorbars \
         linecolor rgb colour(COLOURS[s]) linewidth 2.4 pointtype -1, \
-      for [s = 1 : N] DATA index s - 1 using 1:2 with linespoints \
-        linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(SHAPES[s], DASHES[s]) \
+      for [s = 1 : N] DATA index s - 1 using 1:(MEASURED_BITS ? NaN : $2) with lines \
+        linecolor rgb colour(COLOURS[s]) dashtype DASHES[s], \
+      for [s = 1 : N] DATA index s - 1 using 1:2 with points \
+        linecolor rgb colour(COLOURS[s]) pointtype shape(SHAPES[s], DASHES[s]) \
         pointsize 1.6 * POINT @CROSSES
     unset label
     unset arrow

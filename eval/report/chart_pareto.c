@@ -5,6 +5,7 @@
  * that is within two of its own paired standard errors of zero, on either side, has an open symbol.
  * The axis reaches as far down as the smallest increase that is not; what lies below it, or is no
  * increase at all, stands at the lower edge with an arrow, and the data hold what was measured. */
+#include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -35,6 +36,8 @@ enum { NOTE_COLUMNS = sizeof open_note + sizeof edge_note, EDGE = 44 /* dots abo
 
 struct point {
     const struct bs_row *row;
+    const char *label;
+    char few_words[96]; /* the label where the row's own is too wide, if they say enough */
     int series;
     bool is_open, on_front, off_axis, has_label;
     double x, y;              /* dots */
@@ -175,7 +178,7 @@ static void place_points(struct pareto *pareto, const struct bs_plot *plot)
 
 static double label_width(const struct pareto *pareto, const struct point *point)
 {
-    return LETTER * bs_chart_columns(point->row->label, pareto->label_columns);
+    return LETTER * bs_chart_columns(point->label, pareto->label_columns);
 }
 
 static struct box label_box(const struct pareto *pareto, const struct point *point, double x,
@@ -278,7 +281,7 @@ static void print_labels(const struct pareto *pareto, bool front, FILE *data)
         leader_end(pareto, point, &x, &y);
         double away = hypot(x - point->x, y - point->y);
         fprintf(data, "%.8g\t%.8g\t", point->bits, point->increase);
-        bs_print_shortened(data, point->row->label, pareto->label_columns);
+        bs_print_shortened(data, point->label, pareto->label_columns);
         double drawn = increase_at(pareto, point->y);
         fprintf(data, "\t%.8g\t%.8g\t%.8g\t%.8g\t%.8g\n", bits_at(pareto, point->label_x),
                 increase_at(pareto, point->label_y), away > 30 ? bits_at(pareto, x) : point->bits,
@@ -324,6 +327,50 @@ static void print_data(const struct pareto *pareto, const struct bs_plot *plot)
     fprintf(data, "%.8g\t%.8g\n", pareto->bits_high, lowest);
     fputs("\n\n# other labels\n", data);
     print_labels(pareto, false, data);
+}
+
+/* Of levels of one's own, "codebook [-1, 0, 1]" or "codebook 16 levels 73f2fe4d", how many they are:
+ * "3 levels"; empty where the label has none. */
+static void put_few_words(const char *label, char *out, size_t size)
+{
+    static const char format[] = "codebook ", levels[] = " levels ";
+    const char *begin = strstr(label, format), *end = NULL;
+    long count = 0;
+    *out = 0;
+    if (!begin)
+        return;
+    const char *list = strchr(begin, '['), *word = strstr(begin, levels);
+    if (list) {
+        end = strchr(list, ']');
+        count = 1;
+        for (const char *c = list; end && c < end; c++)
+            count += *c == ',';
+        end = end ? end + 1 : NULL;
+    } else if (word) {
+        count = strtol(begin + strlen(format), NULL, 10);
+        end = word + strlen(levels) + strcspn(word + strlen(levels), " ");
+    }
+    if (end && count > 0)
+        snprintf(out, size, "%.*s%ld levels%s", (int)(begin - label), label, count, end);
+}
+
+/* Points have few words where their labels are too wide, but for those that others would share. */
+static void choose_labels(struct pareto *pareto)
+{
+    for (int i = 0; i < pareto->num_points; i++) {
+        struct point *point = &pareto->points[i];
+        point->label = point->row->label;
+        put_few_words(point->row->label, point->few_words, sizeof point->few_words);
+    }
+    for (int i = 0; i < pareto->num_points; i++) {
+        struct point *point = &pareto->points[i];
+        bool said = *point->few_words &&
+                    bs_chart_columns(point->row->label, INT_MAX) > pareto->label_columns;
+        for (int k = 0; k < pareto->num_points && said; k++)
+            said = strcmp(pareto->points[k].few_words, point->few_words) ||
+                   !strcmp(pareto->points[k].row->label, point->row->label);
+        point->label = said ? point->few_words : point->row->label;
+    }
 }
 
 /* The height of the picture, by its legend's. */
@@ -372,6 +419,7 @@ static void draw(struct pareto *pareto, const struct bs_plot *plot)
     choose_ranges(pareto, plot);
     lay_out(pareto, plot);
     place_points(pareto, plot);
+    choose_labels(pareto);
     place_labels(pareto);
     print_data(pareto, plot);
     bs_script_series(plot, &pareto->list, pareto->keys, pareto->num_keys);

@@ -368,20 +368,34 @@ void bs_script_range(FILE *script, const char *axis, struct bs_axis_range range)
             axis, high);
 }
 
+/* Of the trials of weights alone a share has values, or bits, below this; `room` for all rows. */
+static double quantile_of(const struct bs_plot *plot, float *room, bool of_bits, bool measured,
+                          double share, size_t *count)
+{
+    *count = 0;
+    for (int i = 0; i < plot->num_rows; i++) {
+        const struct bs_row *row = plot->rows[i];
+        double number = of_bits ? bits_of(row, measured) : bs_plot_value(plot, row);
+        if (bs_is_weight_only(row))
+            room[(*count)++] = (float)fmin(number, (double)FLT_MAX);
+    }
+    bs_sort(room, *count);
+    return bs_quantile(room, *count, share);
+}
+
 /* Where 2 bits cost tens of times what 4 do, all else lies on one line: a second panel then shows
- * the better 70 % of the trials. CLOSE_HIGH is its upper end, 0 = no such panel. */
+ * the better 70 % of the trials, of measured bits without the few that are far to the right.
+ * CLOSE_HIGH is its upper end, 0 = no such panel. */
 static enum bs_status print_close_up(const struct bs_plot *plot, struct bs_axis_range lines,
                                      bool measured, struct bs_error *err)
 {
-    float *values = bs_alloc((size_t)plot->num_rows, sizeof *values);
-    if (!values)
+    float *room = bs_alloc((size_t)plot->num_rows, sizeof *room);
+    if (!room)
         return bs_fail_memory(err);
-    size_t count = 0;
-    for (int i = 0; i < plot->num_rows; i++)
-        if (bs_is_weight_only(plot->rows[i]))
-            values[count++] = (float)fmin(bs_plot_value(plot, plot->rows[i]), (double)FLT_MAX);
-    bs_sort(values, count);
-    double high = lines.low + 1.1 * (bs_quantile(values, count, 0.7) - lines.low);
+    size_t count;
+    double right = 1.1 * quantile_of(plot, room, true, measured, 0.95, &count);
+    double high = quantile_of(plot, room, false, measured, 0.7, &count);
+    high = lines.low + 1.1 * (high - lines.low);
     double left = (double)INFINITY;
     for (int i = 0; i < plot->num_rows; i++)
         if (bs_is_weight_only(plot->rows[i]) && bs_plot_value(plot, plot->rows[i]) <= high)
@@ -389,8 +403,12 @@ static enum bs_status print_close_up(const struct bs_plot *plot, struct bs_axis_
     bool wanted = count >= 6 && high - lines.low < 0.3 * (lines.high - lines.low);
     fprintf(plot->script, "CLOSE_HIGH = %.10g\nCLOSE_LOW = %.10g\nCLOSE_LEFT = %g\n",
             wanted ? high : 0, lines.low - 0.1 * (high - lines.low),
-            measured ? left / 1.1 : left - 0.4);
-    bs_free(values);
+            measured ? left / 1.05 : left - 0.4);
+    if (measured)
+        fprintf(plot->script, "CLOSE_RIGHT = %g\n", right);
+    else
+        fputs("CLOSE_RIGHT = X_HIGH\n", plot->script);
+    bs_free(room);
     return BS_OK;
 }
 
