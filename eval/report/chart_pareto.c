@@ -329,29 +329,37 @@ static void print_data(const struct pareto *pareto, const struct bs_plot *plot)
     print_labels(pareto, false, data);
 }
 
-/* Of levels of one's own, "codebook [-1, 0, 1]" or "codebook 16 levels 73f2fe4d", how many they are:
- * "3 levels"; empty where the label has none. */
+/* The place where the word before `from` begins. */
+static const char *word_before(const char *label, const char *from)
+{
+    while (from > label && from[-1] == ' ')
+        from--;
+    while (from > label && from[-1] != ' ')
+        from--;
+    return from;
+}
+
+/* Of a word and a list, "NAME [-1, 0, 1]" or "NAME 16 levels 73f2fe4d", how many it lists: "3
+ * levels"; empty where the label has none. */
 static void put_few_words(const char *label, char *out, size_t size)
 {
-    static const char format[] = "codebook ", levels[] = " levels ";
-    const char *begin = strstr(label, format), *end = NULL;
+    static const char levels[] = " levels ";
+    const char *list = strchr(label, '['), *word = strstr(label, levels), *end = NULL;
     long count = 0;
     *out = 0;
-    if (!begin)
-        return;
-    const char *list = strchr(begin, '['), *word = strstr(begin, levels);
-    if (list) {
-        end = strchr(list, ']');
+    if (list && (end = strchr(list, ']'))) {
         count = 1;
-        for (const char *c = list; end && c < end; c++)
+        for (const char *c = list; c < end; c++)
             count += *c == ',';
-        end = end ? end + 1 : NULL;
+        end++;
     } else if (word) {
-        count = strtol(begin + strlen(format), NULL, 10);
+        list = word_before(label, word);
+        count = strtol(list, NULL, 10);
         end = word + strlen(levels) + strcspn(word + strlen(levels), " ");
     }
     if (end && count > 0)
-        snprintf(out, size, "%.*s%ld levels%s", (int)(begin - label), label, count, end);
+        snprintf(out, size, "%.*s%ld levels%s", (int)(word_before(label, list) - label), label,
+                 count, end);
 }
 
 /* Points have few words where their labels are too wide, but for those that others would share. */
@@ -359,17 +367,17 @@ static void choose_labels(struct pareto *pareto)
 {
     for (int i = 0; i < pareto->num_points; i++) {
         struct point *point = &pareto->points[i];
-        point->label = point->row->label;
         put_few_words(point->row->label, point->few_words, sizeof point->few_words);
     }
     for (int i = 0; i < pareto->num_points; i++) {
         struct point *point = &pareto->points[i];
-        bool said = *point->few_words &&
-                    bs_chart_columns(point->row->label, INT_MAX) > pareto->label_columns;
-        for (int k = 0; k < pareto->num_points && said; k++)
-            said = strcmp(pareto->points[k].few_words, point->few_words) ||
-                   !strcmp(pareto->points[k].row->label, point->row->label);
-        point->label = said ? point->few_words : point->row->label;
+        const char *label = point->row->label;
+        bool said = *point->few_words && bs_chart_columns(label, INT_MAX) > pareto->label_columns;
+        for (int k = 0; k < pareto->num_points && said; k++) {
+            const struct point *other = &pareto->points[k];
+            said = strcmp(other->few_words, point->few_words) || !strcmp(other->row->label, label);
+        }
+        point->label = said ? point->few_words : label;
     }
 }
 
