@@ -239,6 +239,23 @@ activations_are_told() {
 }
 check "how inputs are quantized is in config.json" activations_are_told
 
+# $1 what is said, $2 weights; then layouts
+inputs_refused() {
+    local said=$1 weights=$2 layout
+    shift 2
+    config inputs.yaml <<<"sweep: [{algorithm: rtn, weights: $weights, activations: {bits: 8, sharing: token}}]"
+    for layout in "$@"; do
+        run export --quiet --as "$layout" inputs.yaml out
+        expect_refusal "^bitsweep: model.layers.0.self_attn.q_proj: its input is quantized, $said\$"
+        expect_absent out out.partial
+    done
+}
+check "GPTQ and AWQ have no place for how inputs are quantized" inputs_refused \
+    'which the layout cannot say' '{bits: 4, group_size: 64, scales: float16}' gptq gptq_v2 gptq_p awq
+check "nor has bitsandbytes beside 4 bits" inputs_refused \
+    'which the layout has of weights of 8 bits alone' '{format: nf4}' bitsandbytes
+check "nor have plain weights" inputs_refused 'which plain weights cannot say' '{format: nf4}' dequantized
+
 refusals() {
     run "${export[@]}" --recipe "rtn w5" sweep.yaml out
     expect_refusal "no recipe is called 'rtn w5', expected .*rtn w4 g64"
