@@ -52,6 +52,20 @@ static bool lists(const json_t *info, const char *path)
     return false;
 }
 
+/* The first GGUF file that is listed; NULL: there is none. */
+static const char *first_gguf(const json_t *info)
+{
+    size_t i;
+    json_t *file, *files = json_object_get(info, "siblings");
+    json_array_foreach(files, i, file)
+    {
+        const char *name = json_string_value(json_object_get(file, "rfilename"));
+        if (name && bs_ends_in(name, ".gguf"))
+            return name;
+    }
+    return NULL;
+}
+
 /* The shards that the index in the snapshot names become entries. */
 static enum bs_status add_shards(struct bs_repository *repo, const char *index,
                                  struct bs_error *err)
@@ -100,6 +114,13 @@ static enum bs_status fetch_files(struct bs_repository *repo, const json_t *info
                                   struct bs_error *err)
 {
     static const char config[] = "config.json";
+    const char *gguf = first_gguf(info);
+    if (!lists(info, config) && gguf)
+        return bs_fail(
+            err, BS_EIO,
+            "%s has GGUF files and no config.json, and each of them is a model; download "
+            "the one that is meant (%.200s, say) and name the file",
+            repo->name, gguf);
     if (!lists(info, config))
         return bs_fail(err, BS_EIO, "%s has no config.json: it is no model for transformers",
                        repo->name);

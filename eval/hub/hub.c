@@ -131,6 +131,24 @@ static enum bs_status fail_model(const struct wanted *wanted, const char *folder
                    wanted->name);
 }
 
+/* What is cached without a config.json may be GGUF files, each a model. */
+static enum bs_status fail_uncached(const struct wanted *wanted, const char *folder,
+                                    const char *revision, const char *reason, struct bs_error *err)
+{
+    char *snapshot = NULL, name[BS_NAME_BYTES];
+    if (find_snapshot(folder, revision, &snapshot, err))
+        return err->status;
+    if (snapshot && bs_folder_find(snapshot, ".gguf", name))
+        bs_fail(err, BS_EIO,
+                "model '%s' has GGUF files and no config.json, and each of them is a model; name "
+                "the file: %s/%s",
+                wanted->name, snapshot, name);
+    else
+        fail_model(wanted, folder, revision, reason, err);
+    bs_free(snapshot);
+    return err->status;
+}
+
 static enum bs_status model_in_cache(const struct wanted *wanted, const char *repository,
                                      const char *revision, char **directory, struct bs_error *err)
 {
@@ -141,7 +159,7 @@ static enum bs_status model_in_cache(const struct wanted *wanted, const char *re
         return status;
     status = look_up(folder, revision, "config.json", directory, &reason, err);
     if (!status && !*directory)
-        status = fail_model(wanted, folder, revision, reason, err);
+        status = fail_uncached(wanted, folder, revision, reason, err);
     bs_free(folder);
     return status;
 }

@@ -480,6 +480,8 @@ check "a list that is no JSON" hostile_list 'is not valid JSON: line 1' '<html>'
 check "a list without a commit" hostile_list 'gives no commit' '{"siblings": []}'
 check "a list whose commit is a number" hostile_list 'gives no commit' '{"sha": 1, "siblings": []}'
 check "a list that is none" hostile_list 'has no config\.json' "{\"sha\": \"$first\", \"siblings\": {\"a\": 1}}"
+check "a list of GGUF files" hostile_list 'download the one that is meant \(x\.Q4_0\.gguf, say\) and name the file' \
+    "{\"sha\": \"$first\", \"siblings\": [{\"rfilename\": \"README.md\"}, {\"rfilename\": \"x.Q4_0.gguf\"}]}"
 check "a list of other things" hostile_list 'has no config\.json' "{\"sha\": \"$first\", \"siblings\": [1, {}, {\"rfilename\": 2}]}"
 
 hostile_index() {

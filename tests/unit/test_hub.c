@@ -140,6 +140,9 @@ static void test_damaged(void **state)
     expect_no_model("org/model", "config.json", "its content is gone");
     unlink(folder_file(&folder, "hub/models--org--model/snapshots/" COMMIT "/config.json"));
     expect_no_model("org/model", "config.json", "that file is not there");
+    write_file("hub/models--org--model/snapshots/" COMMIT "/model.Q8_0.gguf", "GGUF");
+    expect_no_model("org/model", "name the file: ", "snapshots/" COMMIT "/model.Q8_0.gguf");
+    unlink(folder_file(&folder, "hub/models--org--model/snapshots/" COMMIT "/model.Q8_0.gguf"));
     write_file("hub/models--org--model/refs/main", "../../../elsewhere");
     expect_no_model("org/model", "main", "that revision is not there");
     write_file("hub/models--org--model/refs/main", "");
