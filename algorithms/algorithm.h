@@ -22,6 +22,9 @@ struct bs_job {
                                        bs_codes_fit_tensor; NULL where there is no such thing */
     const float *importance; /* [in], of the file that this linear's setting names; NULL where it
                                 names none, or that has none for it */
+    const struct bs_bases
+        *residual; /* what the chain's prepare_model has made of no change; NULL where
+                                        no step has that hook */
     const struct bs_rope *rope;
     struct bs_scratch *scratch; /* one a thread: bs_block_scratch_floats of a calibration window */
 };
@@ -63,6 +66,11 @@ struct bs_algorithm {
     /* Refuses options that cannot work with this format. BS_ECONFIG. */
     enum bs_status (*check)(const void *options, const struct bs_setting *weights,
                             struct bs_error *err);
+
+    /* Refuses a model that cannot be rewritten so, before any of its weights is loaded.
+     * BS_EUNSUPPORTED. NULL = none is refused. */
+    enum bs_status (*check_model)(const void *options, const struct bs_architecture *architecture,
+                                  struct bs_error *err);
 
     /* Adds what prepare_block or quantize will look at in the block of wanted->architecture, whose
      * weights are rounded as wanted->weights says, and what they make of it. Nothing is asked for

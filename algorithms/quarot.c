@@ -116,8 +116,6 @@ static enum bs_status residual_turn(const struct quarot *opt, int hidden, struct
     *turn = (struct bs_basis){any ? BS_MATRIX : BS_HADAMARD, hidden, 1, NULL};
     if (any)
         return matrix_of_seed(hidden, opt->seed, &turn->values, err);
-    if (!bs_hadamard_takes(hidden))
-        return fail_size("hidden_size", hidden, "residual", err);
     turn->values = signs_of_seed(hidden, opt->seed);
     return turn->values ? BS_OK : bs_fail_memory(err);
 }
@@ -138,39 +136,84 @@ static enum bs_status quarot_check(const void *options, const struct bs_setting 
     return BS_OK;
 }
 
+static enum bs_status check_residual(const struct quarot *opt, const struct bs_architecture *a,
+                                     struct bs_error *err)
+{
+    struct bs_residual_use use;
+    if (a->norm != BS_RMS_NORM && !a->final_norm)
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "the residual stream cannot be turned: no layer norm before the head takes "
+                       "its mean away");
+    for (int l = 0; l < a->num_layers; l++)
+        if (bs_program_residual(bs_program_of(a, l), &use, err))
+            return err->status;
+    if (opt->rotation == ROTATION_HADAMARD && !bs_hadamard_takes(a->hidden_size))
+        return fail_size("hidden_size", a->hidden_size, "residual", err);
+    return BS_OK;
+}
+
+static const struct bs_op *attention_of(const struct bs_program *p)
+{
+    const struct bs_op *op = p->ops;
+    while (op->kind != BS_OP_ATTEND)
+        op++;
+    return op;
+}
+
+/* What the last linear of an MLP, or of an expert, reads. */
+static bool is_down_input(const struct bs_program *p, int site)
+{
+    return bs_is_made_by(p, site, BS_OP_ACTIVATE) || bs_is_made_by(p, site, BS_OP_CLAMPED_GATE) ||
+           bs_is_made_by(p, site, BS_OP_DIVIDE);
+}
+
+/* Turns within the blocks of one kind. */
+static enum bs_status check_kind(const struct quarot *opt, const struct bs_architecture *a,
+                                 const struct bs_program *p, struct bs_error *err)
+{
+    int between, site = attention_of(p)->out;
+    if (opt->heads && a->latent.key_value && bs_program_source(p, site, &between) < 0)
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "values cannot be turned head by head: one linear makes them and the keys, "
+                       "expected heads: false");
+    if (opt->heads && !bs_hadamard_takes(a->value_dim))
+        return fail_size("head_dim", a->value_dim, "heads", err);
+    if (opt->across_heads && !bs_hadamard_takes(a->num_heads))
+        return fail_size("num_attention_heads", a->num_heads, "across_heads", err);
+    for (int k = 0; opt->down && k < p->num_inputs; k++) {
+        int width = p->values[p->inputs[k]].width;
+        if (is_down_input(p, p->inputs[k]) && !bs_hadamard_takes(width))
+            return fail_size("intermediate_size", width, "down", err);
+    }
+    return BS_OK;
+}
+
+static enum bs_status quarot_check_model(const void *options, const struct bs_architecture *a,
+                                         struct bs_error *err)
+{
+    const struct quarot *opt = options;
+    if (opt->residual && check_residual(opt, a, err))
+        return err->status;
+    for (int k = 0; k < a->num_kinds; k++)
+        if (check_kind(opt, a, &a->programs[k], err))
+            return err->status;
+    return BS_OK;
+}
+
 static enum bs_status quarot_prepare_model(const void *options, const struct bs_architecture *a,
                                            struct bs_bases *residual, struct bs_error *err)
 {
     const struct quarot *opt = options;
     const struct bs_basis mean = {BS_CENTRE, a->hidden_size, 1, NULL};
-    struct bs_residual_use use;
     struct bs_basis turn;
     if (!opt->residual)
         return BS_OK;
-    if (a->norm != BS_RMS_NORM && !a->final_norm)
-        return bs_fail(err, BS_EUNSUPPORTED,
-                       "the residual stream cannot be turned: no layer norm before the head takes "
-                       "its mean away");
     bool centres = opt->remove_mean || a->norm != BS_RMS_NORM;
     if (centres && bs_bases_add(residual, &mean, err))
         return err->status;
-    for (int l = 0; l < a->num_layers; l++)
-        if (bs_program_residual(bs_program_of(a, l), &use, err))
-            return err->status;
     if (residual_turn(opt, a->hidden_size, &turn, err))
         return err->status;
     enum bs_status status = bs_bases_add(residual, &turn, err);
-    bs_free(turn.values);
-    return status;
-}
-
-static enum bs_status turn_residual(const struct quarot *opt, struct bs_block *block,
-                                    struct bs_error *err)
-{
-    struct bs_basis turn;
-    if (residual_turn(opt, block->architecture->hidden_size, &turn, err))
-        return err->status;
-    enum bs_status status = bs_block_turn_residual(block, &turn, err);
     bs_free(turn.values);
     return status;
 }
@@ -188,39 +231,16 @@ static enum bs_status turn_site(struct bs_block *block, int site, int width, int
     return status;
 }
 
-static const struct bs_op *attention_of(const struct bs_program *p)
-{
-    const struct bs_op *op = p->ops;
-    while (op->kind != BS_OP_ATTEND)
-        op++;
-    return op;
-}
-
 static enum bs_status turn_heads(const struct quarot *opt, struct bs_block *block,
                                  struct bs_error *err)
 {
     const struct bs_architecture *a = block->architecture;
-    int between, site = attention_of(block->program)->out;
-    if (opt->heads && a->latent.key_value && bs_program_source(block->program, site, &between) < 0)
-        return bs_fail(err, BS_EUNSUPPORTED,
-                       "values cannot be turned head by head: one linear makes them and the keys, "
-                       "expected heads: false");
-    if (opt->heads && !bs_hadamard_takes(a->value_dim))
-        return fail_size("head_dim", a->value_dim, "heads", err);
+    int site = attention_of(block->program)->out;
     if (opt->heads && turn_site(block, site, a->value_dim, 1, false, err))
         return err->status;
     if (!opt->across_heads || a->num_heads == 1)
         return BS_OK;
-    if (!bs_hadamard_takes(a->num_heads))
-        return fail_size("num_attention_heads", a->num_heads, "across_heads", err);
     return turn_site(block, site, a->num_heads, a->value_dim, true, err);
-}
-
-/* What the last linear of an MLP, or of an expert, reads. */
-static bool is_down_input(const struct bs_program *p, int site)
-{
-    return bs_is_made_by(p, site, BS_OP_ACTIVATE) || bs_is_made_by(p, site, BS_OP_CLAMPED_GATE) ||
-           bs_is_made_by(p, site, BS_OP_DIVIDE);
 }
 
 static enum bs_status turn_down(struct bs_block *block, struct bs_error *err)
@@ -230,8 +250,6 @@ static enum bs_status turn_down(struct bs_block *block, struct bs_error *err)
         int site = p->inputs[k], width = p->values[site].width;
         if (!is_down_input(p, site))
             continue;
-        if (!bs_hadamard_takes(width))
-            return fail_size("intermediate_size", width, "down", err);
         if (turn_site(block, site, width, 1, true, err))
             return err->status;
     }
@@ -263,8 +281,10 @@ static enum bs_status quarot_prepare(const void *options, const struct bs_job *j
 {
     const struct quarot *opt = options;
     struct bs_block *block = job->block;
-    if ((opt->residual && turn_residual(opt, block, err)) || turn_heads(opt, block, err) ||
-        (opt->down && turn_down(block, err)))
+    const struct bs_bases *residual = job->residual; /* which ends with the turn */
+    if ((opt->residual &&
+         bs_block_turn_residual(block, &residual->list[residual->count - 1], err)) ||
+        turn_heads(opt, block, err) || (opt->down && turn_down(block, err)))
         return err->status;
     return opt->keys && quantizes_keys(block->program, job->sites) ? turn_keys(block, err) : BS_OK;
 }
@@ -295,7 +315,8 @@ static void quarot_cost(const void *options, const struct bs_extent *extent, str
     if (opt->keys && quantizes_keys(p, extent->sites))
         token += (a->num_heads + a->num_kv_heads) * transform_flops(a->head_dim);
     cost->flops += token * extent->passed;
-    double n = a->hidden_size, dense = 2 * n * weights + 8.0 / 3 * n * n * n;
+    double n = a->hidden_size, drawn = 8.0 / 3 * n * n * n; /* once, for all blocks */
+    double dense = 2 * n * weights + drawn / a->num_layers;
     if (opt->residual)
         cost->flops += opt->rotation == ROTATION_ORTHOGONAL
                            ? dense
@@ -320,6 +341,7 @@ const struct bs_algorithm bs_alg_quarot = {
     .preferences = quarot_preferences,
     .calibrate_on = BS_ON_UNQUANTIZED,
     .check = quarot_check,
+    .check_model = quarot_check_model,
     .prepare_model = quarot_prepare_model,
     .prepare_block = quarot_prepare,
     .cost = quarot_cost,

@@ -81,6 +81,28 @@ static void causal_exp(const struct bs_heads *in, const float *sink, float *scor
     }
 }
 
+size_t bs_pairs_seen(const struct bs_heads *in, int position)
+{
+    size_t window = (size_t)in->window, count = (size_t)position, whole = count / window;
+    if (whole == 0 || in->chunked)
+        return whole * window * (window + 1) / 2 + count % window * (count % window + 1) / 2;
+    return window * (window + 1) / 2 + (count - window) * window;
+}
+
+/* Puts the probabilities of one head's queries down, exponents that are `inverse` of them. */
+static void show_probabilities(const struct bs_heads *in, int h, const float *scores, int rows,
+                               int width, int first, int first_key, const float *inverse)
+{
+    size_t heads = (size_t)in->architecture->num_heads;
+    for (int r = 0; r < rows; r++) {
+        int from = first_seen(in, first + r), seen = first + r + 1 - from;
+        const float *row = scores + (size_t)r * (size_t)width + (from - first_key);
+        float *to = in->shown + bs_pairs_seen(in, first + r) * heads + (size_t)h;
+        for (int j = 0; j < seen; j++)
+            to[(size_t)j * heads] = row[j] * inverse[r];
+    }
+}
+
 /* Rounds the probabilities of one head's queries, exponents that are `inverse` of them; a row is
  * the keys that its query sees, the others have none. Draws are counted by head, query and key. */
 static void round_probabilities(const struct bs_heads *in, int h, float *scores, int rows,
@@ -88,6 +110,7 @@ static void round_probabilities(const struct bs_heads *in, int h, float *scores,
                                 struct bs_scratch *scratch)
 {
     const struct bs_site_setting *site = in->probabilities;
+    const struct bs_fixed *fixed = site->parts ? &site->parts[h] : &site->fixed;
     size_t mark = scratch->used;
     float *room = bs_scratch_take(scratch, (size_t)width + MOST_BLOCK);
     for (int r = 0; r < rows; r++) {
@@ -100,8 +123,8 @@ static void round_probabilities(const struct bs_heads *in, int h, float *scores,
         inverse[r] = 1;
         memcpy(room, row, (size_t)seen * sizeof *row);
         memset(room + seen, 0, (size_t)(wide - seen) * sizeof *row);
-        bs_values_round(site->setting, bs_site_fixed(site), rounder,
-                        &(struct bs_values){room, 1, wide, wide, 1}, scratch);
+        bs_values_round(site->setting, fixed, rounder, &(struct bs_values){room, 1, wide, wide, 1},
+                        scratch);
         memcpy(row, room, (size_t)seen * sizeof *row);
     }
     scratch->used = mark;
@@ -286,6 +309,8 @@ static void attend_rows(const struct bs_heads *in, int h, int at, int first, int
     shape_scores(in->architecture, h, head->scores, rows, width, from);
     causal_exp(in, in->sinks ? in->sinks + h : NULL, head->scores, rows, width, first, from,
                inverse);
+    if (in->shown)
+        show_probabilities(in, h, head->scores, rows, width, first, from, inverse);
     if (in->probabilities)
         round_probabilities(in, h, head->scores, rows, width, first, from, inverse, scratch);
     weigh_rows(head, first, rows, from, out, stride);

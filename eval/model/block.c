@@ -327,7 +327,8 @@ enum bs_status bs_block_quantize_sites(struct bs_block *block,
         }
         if (check_site(sites[v], &p->values[v], err))
             return bs_fail_within(err, "%s", p->values[v].name);
-        if (p->values[v].kind == BS_SITE_PROBABILITIES && bs_setting_is_static(sites[v]))
+        if (p->values[v].kind == BS_SITE_PROBABILITIES && bs_setting_is_static(sites[v]) &&
+            !bs_setting_watches(sites[v]))
             bs_values_fix(sites[v], 1, 0, 1, &block->sites[v].fixed);
         block->sites[v].setting = sites[v];
         block->sites[v].rounder = bs_rounder_of(sites[v], bs_draw_place(block->index, true, v));

@@ -173,6 +173,23 @@ static void compute(struct bs_frame *frame, const struct bs_op *op)
     turn_online(frame, op->out);
 }
 
+/* Shows what an op has made; false where a pass that is for the observer `only` ends here. */
+static bool show(const struct bs_frame *frame, const struct bs_op *op,
+                 const struct bs_observer *observer, bool only)
+{
+    bool aside = op->kind == BS_OP_ATTEND && observer->probabilities;
+    int values[] = {op->detail, op->out};
+    for (int i = aside ? 0 : 1; i < 2; i++) {
+        const struct bs_frame_value *at = &frame->values[values[i]];
+        bool site = frame->block->program->values[values[i]].name != NULL;
+        if (observer->site && (site || observer->every))
+            observer->site(observer->context, values[i], at->x, at->rows, at->stride);
+        if (only && values[i] == observer->last)
+            return false;
+    }
+    return true;
+}
+
 void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, const float *x,
                       float *y, int tokens, const struct bs_observer *observer,
                       struct bs_scratch *scratch)
@@ -194,6 +211,7 @@ void bs_block_forward_fork(const struct bs_block *block, const struct bs_rope *r
                              .quantizes = true,
                              .imposed = observer ? observer->routing : NULL,
                              .routed = observer ? observer->routed : NULL,
+                             .probabilities = observer ? observer->probabilities : NULL,
                              .scratch = scratch};
     int key = find_unrotated(&frame);
     lay_out(&frame);
@@ -205,13 +223,9 @@ void bs_block_forward_fork(const struct bs_block *block, const struct bs_rope *r
     for (int i = 0; i < p->num_ops; i++) {
         int made = p->ops[i].out;
         compute(&frame, &p->ops[i]);
-        bool site = p->values[made].name != NULL;
-        if (observer && observer->site && (site || observer->every))
-            observer->site(observer->context, made, frame.values[made].x, frame.values[made].rows,
-                           frame.values[made].stride);
-        if (!y && observer && made == observer->last)
+        if (observer && !show(&frame, &p->ops[i], observer, !y))
             break;
-        if (site && block->sites && block->sites[made].setting)
+        if (p->values[made].name && block->sites && block->sites[made].setting)
             quantize_site(&frame, made);
         if (made == frame.unrotated)
             quantize_unrotated(&frame, key);

@@ -432,11 +432,11 @@ enum bs_status bs_block_give_parts(struct bs_block *block, int site, int count,
 
 /* Lets the forward pass quantize values from now on, at each site of the program by the resolved
  * setting that `sites` has for it and that outlives the block, or where that is none as the
- * checkpoint does, and prepares linears whose weights
- * are quantized too for exact products in integers: their codes do not change any more. Of
- * attention's probabilities a row is what one head makes of one query, of the keys that this sees;
- * static parameters are there those of values from 0 to 1. BS_ECONFIG where a format cannot take a
- * width; BS_ENOMEM. */
+ * checkpoint does, and prepares linears whose weights are quantized too for exact products in
+ * integers: their codes do not change any more. Of attention's probabilities a row is what one head
+ * makes of one query, of the keys that this sees; static parameters are there those of values from
+ * 0 to 1, unless the range watches values: then the caller has fixed them. BS_ECONFIG where a
+ * format cannot take a width; BS_ENOMEM. */
 enum bs_status bs_block_quantize_sites(struct bs_block *block,
                                        const struct bs_setting *const *sites, struct bs_error *err);
 
@@ -503,6 +503,10 @@ struct bs_observer {
     const float *routing; /* [tokens][experts]: where tokens go, in place of what the block's router
                              says, -1 where they do not; NULL = as the router says */
     float *routed;        /* the same, as it came out; NULL = unwanted */
+    float
+        *probabilities; /* room for attention's, of a window that does not fork: as their site they
+                             are shown as rows of heads, a pair of a query and a key that it sees
+                             after another, bs_attention_pairs at most; NULL = they are not */
 };
 
 /* Runs one window: y [tokens][hidden] = block(x [tokens][hidden]); y may be x. Where y is NULL the

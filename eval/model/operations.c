@@ -258,6 +258,7 @@ static void attend(const struct bs_op *op, struct bs_frame *frame)
                           .stored_keys = stored_at(frame, op->in[1]),
                           .stored_values = stored_at(frame, op->in[2]),
                           .probabilities = probabilities_at(frame, op->detail),
+                          .shown = frame->probabilities,
                           .rotated = {frame->stored, value_of(frame, op->in[1])->width},
                           .q = {frame->values[op->in[0]].x, frame->values[op->in[0]].stride},
                           .k = {frame->values[op->in[1]].x, frame->values[op->in[1]].stride},
@@ -266,6 +267,9 @@ static void attend(const struct bs_op *op, struct bs_frame *frame)
                           .window = bs_is_local(a, layer) ? a->sliding_window : frame->tokens};
     round_queries(op, frame);
     bs_attend(&in, frame->values[op->out].x, frame->scratch);
+    if (in.shown)
+        frame->values[op->detail] = (struct bs_frame_value){
+            .x = in.shown, .rows = (int)bs_pairs_seen(&in, frame->tokens), .stride = a->num_heads};
 }
 
 static double attend_flops(const struct bs_program *p, const struct bs_op *op, double tokens)

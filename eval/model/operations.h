@@ -21,6 +21,7 @@ struct bs_frame {
     struct bs_fork fork;  /* how they branch */
     const float *imposed; /* [tokens][experts], routing in place of the block's own; or NULL */
     float *routed;        /* the same, of the block; NULL = unwanted */
+    float *probabilities; /* room for attention's; NULL = unwanted */
     bool quantizes;       /* sites are, as the block says */
     int unrotated;        /* keys as a cache takes them, where that is before their positions; -1 */
     float *stored;        /* and what it gives back, at their positions, where queries see them as

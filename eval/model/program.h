@@ -90,8 +90,10 @@ enum bs_site {
 };
 const char *bs_site_word(enum bs_site kind);
 
-/* What attention's probabilities are called as a site. */
+/* What attention's probabilities are called as a site; and how many there are of a head at most, in
+ * a window of so many tokens: pairs of a query and a key that it sees. */
 extern const char bs_probabilities_name[];
+static inline double bs_attention_pairs(int tokens) { return (double)tokens * (tokens + 1.0) / 2; }
 
 /* A value on its way through the block, [tokens][width]: a site where it has a name. */
 struct bs_value {

@@ -119,6 +119,9 @@ bool bs_setting_equal(const struct bs_setting *a, const struct bs_setting *b);
 bool bs_setting_quantizes(const struct bs_setting *setting);
 bool bs_setting_is_static(const struct bs_setting *setting);
 
+/* Whether such scales, of all or of each head, are by a range that watches values. */
+bool bs_setting_watches(const struct bs_setting *setting);
+
 /* Whether what becomes of a token's values depends on the other tokens of its window. */
 bool bs_setting_spans_tokens(const struct bs_setting *setting);
 

@@ -6,6 +6,12 @@ bool bs_setting_is_static(const struct bs_setting *setting)
     return bs_setting_quantizes(setting) && bs_is_static((enum bs_sharing)setting->sharing);
 }
 
+bool bs_setting_watches(const struct bs_setting *setting)
+{
+    return bs_setting_is_static(setting) && setting->sharing != BS_BY_STATIC_CHANNEL &&
+           setting->range.plugin && bs_setting_range(setting)->watch;
+}
+
 bool bs_setting_spans_tokens(const struct bs_setting *setting)
 {
     return bs_setting_quantizes(setting) &&
@@ -92,8 +98,7 @@ static enum bs_status check_activations(const struct bs_setting *setting, struct
                        "sharing is %s, but a row has several groups of columns, expected sharing: "
                        "token, head or channel, or one group a row",
                        bs_sharing_words[setting->sharing]);
-    bool watched = setting->sharing == BS_BY_STATIC && range->watch;
-    if (fixed && !watched && (range->needs_values || range->watch))
+    if (fixed && !bs_setting_watches(setting) && (range->needs_values || range->watch))
         return bs_fail(err, BS_ECONFIG,
                        "range %s looks at values, but with sharing: %s only the extremes are "
                        "known, expected range %s",

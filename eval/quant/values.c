@@ -33,21 +33,16 @@ enum bs_status bs_probabilities_check(const struct bs_setting *setting, struct b
 {
     struct bs_code_layout layout;
     if (setting->sharing != BS_BY_TOKEN && setting->sharing != BS_BY_HEAD &&
-        setting->sharing != BS_BY_STATIC)
+        setting->sharing != BS_BY_STATIC && setting->sharing != BS_BY_STATIC_HEAD)
         return bs_fail(err, BS_ECONFIG,
                        "sharing is %s, and probabilities are rows of keys, one for each head and "
                        "query, that differ in length: expected sharing: token or head, which are "
-                       "a row, or static",
+                       "a row, static or static_head",
                        bs_sharing_words[setting->sharing]);
     if (setting->threshold > 0)
         return bs_fail(err, BS_ECONFIG,
                        "threshold is about columns of channels, and those of probabilities are "
                        "keys: expected none");
-    if (setting->sharing == BS_BY_STATIC && bs_setting_range(setting)->watch)
-        return bs_fail(err, BS_ECONFIG,
-                       "range %s looks at values of the calibration, and static scales of "
-                       "probabilities are those of values from 0 to 1: expected range %s",
-                       setting->range.plugin->name, bs_range_registry.rows[0]->name);
     return bs_setting_lay(setting, 1, bs_probabilities_width(setting, 1), &layout, err);
 }
 

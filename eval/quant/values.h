@@ -28,7 +28,7 @@ enum bs_status bs_values_check(const struct bs_setting *setting, int width, int 
                                struct bs_error *err);
 
 /* The same of attention's probabilities, rows of any length: by token or head, of which either is a
- * row, or static. BS_ECONFIG. */
+ * row, or static, for all or for each head. BS_ECONFIG. */
 enum bs_status bs_probabilities_check(const struct bs_setting *setting, struct bs_error *err);
 
 /* How wide a row of so many is to the format: where that takes whole blocks, zeros fill the

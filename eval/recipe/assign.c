@@ -453,6 +453,8 @@ enum bs_status bs_recipe_check_places(const struct bs_recipe *recipe,
                                       const struct bs_rule **rule, struct bs_error *err)
 {
     *rule = NULL;
+    if (bs_recipe_check_model(recipe, architecture, err))
+        return err->status;
     if (recipe->where &&
         check_where(recipe, BS_FOR_ACTIVATIONS, recipe->where, false, architecture, err))
         return bs_fail_within(err, "activations");

@@ -36,9 +36,9 @@ struct bs_outer_size bs_recipe_outer_size(const struct bs_recipe *recipe,
 
 /* Refuses rules that cannot hold in this model: one that names no place of it, with what was
  * perhaps meant, that parts linears which share one scale, or embedding and head which are one
- * tensor; and formats that cannot take a shape. BS_ECONFIG, and then *rule is the
- * exception in question (the last one where several meet), NULL for the recipe's own `where`;
- * BS_ENOMEM. */
+ * tensor; formats that cannot take a shape; and steps that cannot rewrite the model
+ * (BS_EUNSUPPORTED). BS_ECONFIG, and then *rule is the exception in question (the last one where
+ * several meet), NULL for the recipe's own `where`; BS_ENOMEM. */
 enum bs_status bs_recipe_check_places(const struct bs_recipe *recipe,
                                       const struct bs_architecture *architecture,
                                       const struct bs_rule **rule, struct bs_error *err);

@@ -333,6 +333,19 @@ bool bs_recipe_turns(const struct bs_recipe *recipe)
     return turns;
 }
 
+enum bs_status bs_recipe_check_model(const struct bs_recipe *recipe,
+                                     const struct bs_architecture *architecture,
+                                     struct bs_error *err)
+{
+    for (int i = 0; i < recipe->num_steps; i++) {
+        const struct bs_algorithm *algorithm = bs_algorithm_of(&recipe->steps[i]);
+        if (algorithm->check_model &&
+            algorithm->check_model(recipe->steps[i].options, architecture, err))
+            return bs_fail_within(err, "%s", algorithm->plugin.name);
+    }
+    return BS_OK;
+}
+
 bool bs_recipe_drops_codes(const struct bs_recipe *recipe)
 {
     bool drops = false;
@@ -401,15 +414,21 @@ static bool is_of_probabilities(const char *where)
     return where != NULL;
 }
 
+/* Whether activations at places that these patterns name have scales of the calibration. */
+static bool finds_scales(const struct bs_setting *setting, const char *where)
+{
+    return bs_setting_is_static(setting) &&
+           (!is_of_probabilities(where) || bs_setting_watches(setting));
+}
+
 bool bs_recipe_static_activations(const struct bs_recipe *recipe)
 {
-    bool any = bs_setting_is_static(&recipe->activations) && !is_of_probabilities(recipe->where);
+    bool any = finds_scales(&recipe->activations, recipe->where);
     for (int c = 0; c < BS_NUM_CACHED; c++)
         any |= bs_setting_is_static(&recipe->cache[c]);
     for (int r = 0; r < recipe->num_rules; r++)
         any |= recipe->rules[r].use == BS_FOR_ACTIVATIONS &&
-               bs_setting_is_static(&recipe->rules[r].setting) &&
-               !is_of_probabilities(recipe->rules[r].where);
+               finds_scales(&recipe->rules[r].setting, recipe->rules[r].where);
     return any;
 }
 

@@ -116,6 +116,12 @@ bool bs_recipe_spans_tokens(const struct bs_recipe *recipe);
 /* Whether a step changes the basis of the residual stream. */
 bool bs_recipe_turns(const struct bs_recipe *recipe);
 
+/* Refuses a model that a step cannot rewrite: bs_algorithm.check_model. BS_EUNSUPPORTED, naming the
+ * step. */
+enum bs_status bs_recipe_check_model(const struct bs_recipe *recipe,
+                                     const struct bs_architecture *architecture,
+                                     struct bs_error *err);
+
 /* Whether a step may round weights in a basis that no file has: bs_algorithm.without_codes. */
 bool bs_recipe_drops_codes(const struct bs_recipe *recipe);
 

@@ -29,6 +29,8 @@ enum bs_status bs_apply_model(const struct bs_recipe *recipe,
                               const struct bs_architecture *architecture, struct bs_bases *residual,
                               struct bs_error *err)
 {
+    if (bs_recipe_check_model(recipe, architecture, err))
+        return err->status;
     for (int i = 0; i < recipe->num_steps; i++) {
         const struct bs_choice *step = &recipe->steps[i];
         const struct bs_algorithm *algorithm = bs_algorithm_of(step);
@@ -574,9 +576,22 @@ static enum bs_status apply(struct applying *at, struct bs_error *err)
     return rounder < 0 ? round_to_nearest(at, err) : round_block(at, rounder, err);
 }
 
+/* The basis of the residual stream, for a caller that has not made it. */
+static enum bs_status make_residual(struct applying *at, struct bs_bases *own, struct bs_error *err)
+{
+    const struct bs_architecture *a = at->job.block->architecture;
+    at->job.residual = at->inputs->residual;
+    if (at->job.residual || !bs_recipe_turns(at->recipe))
+        return BS_OK;
+    at->job.residual = own;
+    return bs_bases_init(own, a->hidden_size, err) ? err->status
+                                                   : bs_apply_model(at->recipe, a, own, err);
+}
+
 enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *block,
                                const struct bs_inputs *inputs, struct bs_error *err)
 {
+    struct bs_bases own = {.count = 0};
     struct applying at = {
         .recipe = recipe,
         .inputs = inputs,
@@ -588,7 +603,10 @@ enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *
     at.rows = bs_alloc((size_t)values, sizeof *at.rows);
     for (int v = 0; at.rows && v < values; v++)
         at.rows[v] = NAN;
-    enum bs_status status = at.rows ? apply(&at, err) : bs_fail_memory(err);
+    enum bs_status status = at.rows ? make_residual(&at, &own, err) : bs_fail_memory(err);
+    if (!status)
+        status = apply(&at, err);
+    bs_bases_release(&own);
     bs_free(at.rows);
     bs_statistics_release(&at.own);
     bs_block_release(&at.copied);

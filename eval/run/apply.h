@@ -15,6 +15,7 @@ struct bs_inputs {
     struct bs_statistics *shared;    /* of the original block on stream 0's inputs; NULL = none */
     const struct bs_block *original; /* what the block is a copy of; NULL: not at hand, then it is
                                         copied once more where it is still looked at */
+    const struct bs_bases *residual; /* the recipe's, of bs_apply_model; NULL: made for the block */
     const struct bs_importance_files *importance; /* that recipes name; NULL = none */
     struct bs_scratch *scratch;
 };

@@ -270,7 +270,7 @@ enum bs_status bs_places_check(const struct bs_config *config, int model,
         if (!bs_config_wants(config, r, model) ||
             !bs_recipe_check_places(recipe, architecture, &rule, err))
             continue;
-        if (err->status != BS_ECONFIG)
+        if (err->status != BS_ECONFIG && err->status != BS_EUNSUPPORTED)
             return err->status;
         char *place = place_in_config(config, recipe, rule);
         char *line = place ? bs_printf("%s: %s", place, err->message) : NULL;

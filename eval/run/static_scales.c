@@ -4,10 +4,12 @@
 
 #include "eval/quant/format.h"
 
-/* Whether the scales of a site are found by calibration; those of probabilities are known. */
+/* Whether the scales of a site are found by calibration; the extremes of probabilities are
+ * known. */
 static bool finds_scales(const struct bs_setting *setting, const struct bs_value *value)
 {
-    return bs_setting_is_static(setting) && value->kind != BS_SITE_PROBABILITIES;
+    return value->kind == BS_SITE_PROBABILITIES ? bs_setting_watches(setting)
+                                                : bs_setting_is_static(setting);
 }
 
 bool bs_static_any(const struct bs_assignment *places, const struct bs_program *p)
@@ -24,6 +26,12 @@ static const struct bs_statistic *statistic_of(const struct bs_setting *setting)
     if (setting->keep > 0)
         return &bs_stat_outermost;
     return setting->sharing == BS_BY_STATIC ? &bs_stat_extremes : &bs_stat_channel_extremes;
+}
+
+/* What a range that watches looks at besides. */
+static const struct bs_statistic *watched_by(const struct bs_setting *setting)
+{
+    return setting->sharing == BS_BY_STATIC ? &bs_stat_watched : &bs_stat_watched_heads;
 }
 
 static int detail_of(const struct bs_setting *setting)
@@ -46,8 +54,8 @@ void bs_static_want(const struct bs_assignment *places, struct bs_wanted *wanted
             continue;
         int value = looked_at(p, v, setting);
         bs_want(wanted, statistic_of(setting), value, detail_of(setting));
-        if (bs_setting_range(setting)->watch)
-            bs_want(wanted, &bs_stat_watched, value, bs_watched_detail(setting->range.plugin));
+        if (bs_setting_watches(setting))
+            bs_want(wanted, watched_by(setting), value, bs_watched_detail(setting->range.plugin));
     }
 }
 
@@ -73,19 +81,19 @@ static struct bs_extremes extremes_of(const struct bs_collected *c, int first, i
     return all;
 }
 
-/* One for all: what the range makes of the extremes of the whole site. */
-static struct bs_extremes extremes_of_all(const struct bs_setting *setting,
-                                          const struct bs_statistics *ranges,
-                                          const struct bs_collected *c)
+/* What the range makes of the extremes of the whole site, or of one head's. */
+static void narrow(const struct bs_setting *setting, const struct bs_statistics *ranges, int site,
+                   int head, struct bs_extremes *e)
 {
-    struct bs_extremes e = *(const struct bs_extremes *)c->data;
+    if (!bs_setting_watches(setting))
+        return;
     const struct bs_range *range = bs_setting_range(setting);
-    if (range->watch) {
-        int row = bs_watched_detail(&range->plugin);
-        const void *state = bs_statistics_at(ranges, &bs_stat_watched, c->wish.site, row)->data;
-        range->extremes(setting->range.options, state, &e.low, &e.high);
-    }
-    return e;
+    const struct bs_collected *seen =
+        bs_statistics_at(ranges, watched_by(setting), site, bs_watched_detail(&range->plugin));
+    const void *state = setting->sharing == BS_BY_STATIC
+                            ? seen->data
+                            : bs_watched_head(&seen->of, seen->data, head);
+    range->extremes(setting->range.options, state, &e->low, &e->high);
 }
 
 /* The parameters of a site from what was collected there. */
@@ -93,17 +101,17 @@ static enum bs_status fix_site(struct bs_assignment *places, const struct bs_sta
                                struct bs_block *block, int site, struct bs_error *err)
 {
     const struct bs_setting *setting = places->sites[site];
-    const struct bs_value *value = &block->program->values[site];
+    int from = looked_at(block->program, site, setting);
     const struct bs_collected *c =
-        bs_statistics_at(ranges, statistic_of(setting), looked_at(block->program, site, setting),
-                         detail_of(setting));
-    int parts = bs_values_parts(setting, value->width, value->heads), width = value->width / parts;
+        bs_statistics_at(ranges, statistic_of(setting), from, detail_of(setting));
+    int parts = bs_values_parts(setting, c->of.width, c->of.heads), width = c->of.width / parts;
     if (!c->of.rows) {
         leave_site(places, block, site);
         return BS_OK;
     }
     if (setting->sharing == BS_BY_STATIC) {
-        struct bs_extremes e = extremes_of_all(setting, ranges, c);
+        struct bs_extremes e = *(const struct bs_extremes *)c->data;
+        narrow(setting, ranges, from, 0, &e);
         bs_values_fix(setting, width, e.low, e.high, &block->sites[site].fixed);
         return BS_OK;
     }
@@ -111,6 +119,7 @@ static enum bs_status fix_site(struct bs_assignment *places, const struct bs_sta
         return err->status;
     for (int k = 0; k < parts; k++) {
         struct bs_extremes e = extremes_of(c, k * width, width);
+        narrow(setting, ranges, from, k, &e);
         bs_values_fix(setting, width, e.low, e.high, &block->sites[site].parts[k]);
     }
     return BS_OK;

@@ -258,6 +258,7 @@ static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_s
         .quantized = carried->apart ? &carried->calibration : &s->reference.calibration,
         .shared = shared,
         .original = &s->original,
+        .residual = bs_walk_basis(s, i),
         .importance = s->walk->importance,
         .scratch = s->scratch,
     };

@@ -1,6 +1,7 @@
 #include "eval/statistics/calibrate.h"
 
-#include <assert.h>
+#include <limits.h>
+#include <math.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -27,6 +28,8 @@ struct pass {
     size_t routing_floats;
     float *unquantized; /* [threads][unquantized_floats], a window on its way through the origin */
     size_t unquantized_floats;
+    float *probabilities; /* [threads][probabilities_floats], attention's of a window; else NULL */
+    size_t probabilities_floats;
     size_t compared_at[BS_MAX_VALUES]; /* where in that a site's values are, and 1; 0 = nowhere */
     struct window *window;
 };
@@ -201,6 +204,8 @@ static enum bs_status forward_window(void *context, int index, int thread, struc
     *window = (struct window){.pass = pass, .index = pass->first + index, .bad_site = -1};
     struct bs_observer observer = {
         .context = window, .site = on_site, .every = true, .last = pass->last};
+    if (pass->probabilities)
+        observer.probabilities = pass->probabilities + (size_t)index * pass->probabilities_floats;
     float *y = pass->outputs ? bs_stream_window(pass->outputs, window->index) : NULL;
     struct bs_scratch *scratch = &pass->scratch[thread];
     if (pass->origin && pass->routing)
@@ -378,6 +383,27 @@ static enum bs_status allocate_unquantized(struct pass *pass, struct bs_error *e
     return pass->unquantized && (pass->routing || !routes) ? BS_OK : bs_fail_memory(err);
 }
 
+/* Room for what attention makes of the windows at work, where that is looked at. */
+static enum bs_status allocate_probabilities(struct pass *pass, struct bs_error *err)
+{
+    double floats = 0;
+    for (int i = 0; i < pass->statistics->count; i++)
+        floats = fmax(floats, bs_probabilities_floats(pass->block->program,
+                                                      &pass->statistics->collected[i].wish,
+                                                      pass->inputs->tokens));
+    if (!(floats > 0))
+        return BS_OK;
+    if (bs_attention_pairs(pass->inputs->tokens) > INT_MAX)
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "the range of %s looks at all of them in a window, and calibration windows "
+                       "have %d tokens, expected 65535 at most",
+                       bs_probabilities_name, pass->inputs->tokens);
+    pass->probabilities_floats = (size_t)floats;
+    pass->probabilities =
+        bs_alloc((size_t)pass->threads, pass->probabilities_floats * sizeof(float));
+    return pass->probabilities ? BS_OK : bs_fail_memory(err);
+}
+
 static enum bs_status allocate_slots(struct pass *pass, struct bs_error *err)
 {
     size_t threads = (size_t)pass->threads, count = (size_t)pass->statistics->count;
@@ -408,12 +434,15 @@ static void free_slots(struct pass *pass)
     bs_free(pass->num_shown);
     bs_free(pass->routing);
     bs_free(pass->unquantized);
+    bs_free(pass->probabilities);
     bs_free(pass->window);
 }
 
 static enum bs_status run_pass(struct pass *pass, struct bs_error *err)
 {
-    enum bs_status status = allocate_slots(pass, err);
+    enum bs_status status = allocate_probabilities(pass, err);
+    if (!status)
+        status = allocate_slots(pass, err);
     if (!status)
         status = allocate_unquantized(pass, err);
     for (; pass->first < pass->inputs->windows && !status; pass->first += pass->threads) {
@@ -458,89 +487,6 @@ enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *
     if (status && wanted)
         bs_statistics_release(statistics);
     return status;
-}
-
-/* --- what was collected --- */
-
-static void release_derived(struct bs_collected *c)
-{
-    while (c->derived) {
-        struct bs_derived *next = c->derived->next;
-        c->derived->derivation->free(c->derived);
-        c->derived = next;
-    }
-}
-
-void bs_statistics_release(struct bs_statistics *statistics)
-{
-    for (int i = 0; i < statistics->count; i++) {
-        struct bs_collected *c = &statistics->collected[i];
-        release_derived(c);
-        if (c->wish.statistic->in_stream)
-            bs_stream_release(&c->stream);
-        else
-            bs_free(c->data);
-    }
-    bs_free(statistics->collected);
-    *statistics = (struct bs_statistics){.windows = 0};
-}
-
-struct bs_collected *bs_statistics_find(const struct bs_statistics *statistics,
-                                        const struct bs_statistic *statistic, int site, int detail)
-{
-    for (int i = 0; i < statistics->count; i++) {
-        struct bs_collected *c = &statistics->collected[i];
-        if (c->wish.statistic == statistic && c->wish.site == site && c->wish.detail == detail)
-            return c;
-    }
-    return NULL;
-}
-
-struct bs_collected *bs_statistics_at(const struct bs_statistics *statistics,
-                                      const struct bs_statistic *statistic, int site, int detail)
-{
-    struct bs_collected *c = bs_statistics_find(statistics, statistic, site, detail);
-    assert(c);
-    return c;
-}
-
-const void *bs_statistics_of(const struct bs_statistics *statistics,
-                             const struct bs_statistic *statistic, int site)
-{
-    return bs_statistics_at(statistics, statistic, site, 0)->data;
-}
-
-bool bs_statistics_hold(const struct bs_statistics *statistics, const struct bs_wanted *wanted)
-{
-    bool hold = !wanted->failed;
-    for (int i = 0; i < wanted->count && hold; i++) {
-        const struct bs_wish *w = &wanted->wishes[i];
-        hold = bs_statistics_find(statistics, w->statistic, w->site, w->detail) != NULL;
-    }
-    return hold;
-}
-
-struct bs_derived *bs_derived_find(const struct bs_collected *collected,
-                                   const struct bs_derivation *derivation,
-                                   struct bs_derived_choice choice)
-{
-    struct bs_derived *d = collected->derived;
-    while (d && (d->derivation != derivation || !bs_same_choice(d->choice, choice)))
-        d = d->next;
-    return d;
-}
-
-void bs_derived_keep(struct bs_collected *collected, struct bs_derived *derived)
-{
-    derived->next = collected->derived;
-    collected->derived = derived;
-}
-
-void bs_derived_release(struct bs_statistics *statistics, int site)
-{
-    for (int i = 0; i < statistics->count; i++)
-        if (statistics->collected[i].wish.site == site)
-            release_derived(&statistics->collected[i]);
 }
 
 /* --- streams --- */

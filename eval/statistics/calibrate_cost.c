@@ -20,7 +20,7 @@ static struct bs_observed expected_at(const struct bs_wanted *wanted, const stru
 {
     const struct bs_program *p = bs_wanted_program(wanted);
     struct bs_observed of = bs_observed_at(p, wish, windows, tokens);
-    of.rows = (size_t)ceil(bs_value_rows(p, wish->site, tokens));
+    of.rows = (size_t)ceil(bs_value_rows(p, wish->site, of.tokens));
     return of;
 }
 
@@ -48,12 +48,14 @@ struct bs_calibrate_bytes bs_calibrate_bytes(const struct bs_wanted *wanted, int
                                              int tokens)
 {
     struct bs_calibrate_bytes bytes = {.memory = 0};
-    double made[BS_MAX_VALUES] = {0};
+    double made[BS_MAX_VALUES] = {0}, floats = 0;
     for (int i = 0; i < wanted->count; i++) {
         const struct bs_wish *wish = &wanted->wishes[i];
         made[wish->site] += add_wish(wanted, wish, windows, tokens, &bytes);
         bytes.site = fmax(bytes.site, made[wish->site]);
+        floats = fmax(floats, bs_probabilities_floats(bs_wanted_program(wanted), wish, tokens));
     }
+    bytes.working += bs_threads() * floats * (double)sizeof(float);
     return bytes;
 }
 

@@ -13,6 +13,7 @@
     X(samples)                                                                                     \
     X(inputs)                                                                                      \
     X(watched)                                                                                     \
+    X(watched_heads)                                                                               \
     X(extremes)                                                                                    \
     X(channel_extremes)                                                                            \
     X(outermost)                                                                                   \

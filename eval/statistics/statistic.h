@@ -6,9 +6,12 @@
 #include "eval/base/plugin.h"
 
 /* What is looked at: x [windows][tokens][width] at one site; of an expert's, where `varies`, only
- * the rows that were routed to it, at most `tokens` of a window. */
+ * the rows that were routed to it, at most `tokens` of a window. Of attention's probabilities rows
+ * are pairs of a query and a key that it sees, channels heads, and `tokens` is how many pairs there
+ * are at most. */
 struct bs_observed {
     int width, windows, tokens;
+    int heads; /* that share the width equally; 1 where there are none */
     bool varies;
     int detail; /* the wish's: what it means is the statistic's affair; 0 where it has none */
     /* Rows that were shown: to observe and compare those of this window, to merge those before its
@@ -81,19 +84,22 @@ extern const struct bs_statistic bs_stat_samples;  /* float [bs_sample_rows][wid
 extern const struct bs_statistic bs_stat_inputs;   /* a stream: all of x */
 extern const struct bs_statistic bs_stat_extremes; /* struct bs_extremes */
 extern const struct bs_statistic bs_stat_channel_extremes; /* struct bs_extremes [width] */
-extern const struct bs_statistic bs_stat_outermost; /* bs_outermost_extremes; detail: the share
+extern const struct bs_statistic bs_stat_outermost;     /* bs_outermost_extremes; detail: the share
                                                        bs_outermost_detail */
-extern const struct bs_statistic bs_stat_deviation; /* float [width][width], 2/windows
+extern const struct bs_statistic bs_stat_deviation;     /* float [width][width], 2/windows
                                                        (X~ - X)^T X */
-extern const struct bs_statistic bs_stat_watched;   /* of a range that watches; detail: which */
+extern const struct bs_statistic bs_stat_watched;       /* of a range that watches; detail: which */
+extern const struct bs_statistic bs_stat_watched_heads; /* the same of each head */
 
 /* How many rows are sampled: every n-th of all rows, counted from the first, where n is the whole
  * part of tokens / detail, or 1 (llm-awq's auto_clip.py); where rows vary, the least power of two
  * that leaves at most 2 * detail. */
 int bs_sample_rows(const struct bs_observed *of);
 
-/* The detail of bs_stat_watched for a range that watches: its number among these. */
+/* The detail of bs_stat_watched and bs_stat_watched_heads for a range that watches: its number
+ * among these. And what such a range has seen of a head, in a result of the latter. */
 int bs_watched_detail(const struct bs_plugin *range);
+const void *bs_watched_head(const struct bs_observed *of, const void *result, int head);
 
 /* The least and the largest value of a site. */
 struct bs_extremes {

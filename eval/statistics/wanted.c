@@ -1,5 +1,8 @@
 #include "eval/statistics/wanted.h"
 
+#include <limits.h>
+#include <math.h>
+
 #include "eval/base/mem.h"
 
 const struct bs_program *bs_wanted_program(const struct bs_wanted *wanted)
@@ -132,11 +135,21 @@ struct bs_observed bs_observed_at(const struct bs_program *program, const struct
                                   int windows, int tokens)
 {
     const struct bs_value *value = &program->values[wish->site];
-    return (struct bs_observed){.width = value->width,
+    bool pairs = value->kind == BS_SITE_PROBABILITIES;
+    double most = fmin(bs_attention_pairs(tokens), INT_MAX);
+    return (struct bs_observed){.width = pairs ? value->heads : value->width,
+                                .heads = value->heads,
                                 .varies = value->expert >= 0,
                                 .windows = windows,
-                                .tokens = tokens,
+                                .tokens = pairs ? (int)most : tokens,
                                 .detail = wish->detail};
+}
+
+double bs_probabilities_floats(const struct bs_program *program, const struct bs_wish *wish,
+                               int tokens)
+{
+    const struct bs_value *value = &program->values[wish->site];
+    return value->kind == BS_SITE_PROBABILITIES ? value->heads * bs_attention_pairs(tokens) : 0;
 }
 
 int bs_wanted_last(const struct bs_wanted *wanted)

@@ -98,6 +98,11 @@ enum bs_status bs_wanted_check(const struct bs_wanted *wanted, struct bs_error *
 struct bs_observed bs_observed_at(const struct bs_program *program, const struct bs_wish *wish,
                                   int windows, int tokens);
 
+/* Floats that a pass needs on each thread to show the wish attention's probabilities of a window; 0
+ * where it looks at another site. */
+double bs_probabilities_floats(const struct bs_program *program, const struct bs_wish *wish,
+                               int tokens);
+
 /* The site at which a pass has shown all that is wanted; the first input of linears where nothing
  * is. */
 int bs_wanted_last(const struct bs_wanted *wanted);

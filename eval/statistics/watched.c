@@ -1,5 +1,6 @@
 /* What a range looks at, window after window in their order, a window one batch. */
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "eval/quant/format.h"
@@ -59,6 +60,60 @@ static void watched_merge(const struct bs_observed *of, const struct bs_shown *s
         range_of(of)->watch(result, of->windows, &batch);
     }
 }
+
+/* --- of each head --- */
+
+static size_t head_bytes(const struct bs_observed *of)
+{
+    const size_t unit = _Alignof(max_align_t);
+    return (watched_bytes(of) + unit - 1) / unit * unit;
+}
+
+static size_t heads_bytes(const struct bs_observed *of)
+{
+    return (size_t)of->heads * head_bytes(of);
+}
+
+/* The values of a head stand together, after those of the head before it. */
+static void heads_observe(const struct bs_observed *of, int window, const float *x, int stride,
+                          void *slot, void *result)
+{
+    struct bs_observed one = *of;
+    one.width = of->width / of->heads;
+    for (int h = 0; h < of->heads; h++)
+        watched_observe(&one, window, x + h * one.width, stride,
+                        (float *)slot + (size_t)h * of->rows * (size_t)one.width, result);
+}
+
+static int heads_parts(const struct bs_observed *of) { return of->heads; }
+
+static void heads_merge(const struct bs_observed *of, const struct bs_shown *shown, int count,
+                        int head, void *result)
+{
+    unsigned char *own = (unsigned char *)result + (size_t)head * head_bytes(of);
+    for (int k = 0; k < count; k++) {
+        size_t values = shown[k].rows * (size_t)(of->width / of->heads);
+        struct bs_sample batch =
+            bs_sample_of((const float *)shown[k].slot + (size_t)head * values, values);
+        range_of(of)->watch(own, of->windows, &batch);
+    }
+}
+
+const void *bs_watched_head(const struct bs_observed *of, const void *result, int head)
+{
+    return (const unsigned char *)result + (size_t)head * head_bytes(of);
+}
+
+const struct bs_statistic bs_stat_watched_heads = {
+    .plugin = {.name = "watched_heads",
+               .summary = "the same of every head by itself",
+               .reference = ""},
+    .bytes = heads_bytes,
+    .slot_bytes = watched_slot_bytes,
+    .observe = heads_observe,
+    .parts = heads_parts,
+    .merge = heads_merge,
+};
 
 const struct bs_statistic bs_stat_watched = {
     .plugin = {.name = "watched",

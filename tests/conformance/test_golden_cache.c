@@ -17,10 +17,10 @@
 #include "eval/run/walk.h"
 #include "tests/support/tiny_model.h"
 
-enum { TOKENS = 256, WINDOWS = 2, MOST = 16 };
+enum { TOKENS = 256, WINDOWS = 2, BATCHES = 3, MOST = 20 };
 
 static struct bs_model *model;
-static struct bs_windows evaluation;
+static struct bs_windows evaluation, calibration;
 
 static int open_model(void **state)
 {
@@ -31,6 +31,7 @@ static int open_model(void **state)
     if (bs_model_open("datasets/tiny", NULL, &model, &err))
         return -1;
     evaluation = tiny_model_windows("datasets/commons/evaluation.txt", WINDOWS, TOKENS);
+    calibration = tiny_model_windows("datasets/commons/calibration.txt", BATCHES, TOKENS);
     return 0;
 }
 
@@ -38,6 +39,7 @@ static int close_model(void **state)
 {
     (void)state;
     bs_windows_release(&evaluation);
+    bs_windows_release(&calibration);
     bs_model_free(model);
     return 0;
 }
@@ -94,7 +96,8 @@ static void assert_losses(const char *path, int windows,
     json_t *row, *rows = json_load_file(path, 0, &error);
     int count = (int)json_array_size(rows);
     size_t i;
-    struct bs_walk walk = {.model = model, .num_texts = 1, .texts = &evaluation};
+    struct bs_walk walk = {
+        .model = model, .calibration = &calibration, .num_texts = 1, .texts = &evaluation};
     assert_in_range(count, 4, MOST);
     memset(variants, 0, sizeof variants);
     json_array_foreach(rows, i, row)

@@ -1,18 +1,23 @@
 """probabilities.json: mean losses of the embedded model whose attention probabilities are rounded before they meet
 the values, stated here in a few lines each.
 
-    python3 tests/golden/probabilities.py --model datasets/tiny --evaluation datasets/commons/evaluation.txt \\
-                                          --out tests/golden/probabilities.json
+    python3 tests/golden/probabilities.py --model datasets/tiny --calibration datasets/commons/calibration.txt \\
+                 --evaluation datasets/commons/evaluation.txt --out tests/golden/probabilities.json
 
 A row is what one head makes of one query; keys that the query does not see are zeros, which change no scale here.
+Static ranges are those that NVIDIA Model-Optimizer's calibrator and PyTorch's observers find in the probabilities of
+keys that are seen, a window of the calibration text a batch, all heads together or each by itself.
 """
 import argparse
 import json
 
 import torch
 import transformers
+from torch.ao.quantization.observer import HistogramObserver, MovingAverageMinMaxObserver
 
-TOKENS, WINDOWS = 256, 2
+from ranges import HistogramCalibrator  # which has been made to run without a GPU
+
+TOKENS, WINDOWS, BATCHES = 256, 2, 3
 
 
 def symmetric(p, bits):
@@ -78,14 +83,63 @@ ROWS = {
 }
 
 
+def kept(method, batches, **more):
+    """The most |x| that NVIDIA's calibrator keeps."""
+    calibrator = HistogramCalibrator(num_bits=8, axis=None, unsigned=False, num_bins=2048)
+    for x in batches:
+        calibrator.collect(x)
+    return calibrator.compute_amax(method, **more)
+
+
+def observed(observer, batches):
+    """Scale and zero point of codes of 8 bits."""
+    for x in batches:
+        observer(x)
+    return observer.calculate_qparams()
+
+
+def symmetric_to(most, bits):
+    """Rounds all to one scale; `most` is a number or one a head."""
+    top = 2 ** (bits - 1) - 1
+    scale = torch.as_tensor(most).reshape(-1, 1, 1) / top
+    return lambda p: torch.round(p / scale).clamp(max=top) * scale
+
+
+def affine(scale, zero):
+    return lambda p: ((torch.round(p / scale) + zero).clamp(0, 255) - zero) * scale
+
+
+def by_head(method, bits, **more):
+    def make(batches):
+        heads = zip(*[x.unbind() for x in batches])
+        return symmetric_to(torch.stack([kept(method, head, **more) for head in heads]), bits)
+    return make
+
+
+# Of a layer's probabilities, [heads, pairs of query and key] of each window: how all are rounded.
+STATIC = {
+    "bits=8 sharing=static range=percentile range_percentile=99.9":
+        lambda batches: symmetric_to(kept("percentile", batches, percentile=99.9), 8),
+    "bits=8 sharing=static range=entropy": lambda batches: symmetric_to(kept("entropy", batches), 8),
+    "bits=8 sharing=static_head range=percentile range_percentile=99": by_head("percentile", 8, percentile=99),
+    "bits=4 sharing=static_head range=percentile range_percentile=99.9": by_head("percentile", 4, percentile=99.9),
+    "bits=8 sharing=static_head range=histogram_mse": by_head("mse", 8),
+    "bits=8 grid=gptq symmetric=false sharing=static range=histogram":
+        lambda batches: affine(*observed(HistogramObserver(dtype=torch.quint8), batches)),
+    "bits=8 grid=gptq symmetric=false sharing=static range=moving_average":
+        lambda batches: affine(*observed(MovingAverageMinMaxObserver(dtype=torch.quint8), batches)),
+}
+
+
 def attention(rounding):
+    """rounding(p, module) is what the probabilities become."""
     def forward(module, query, key, value, attention_mask, scaling, **_):
         each = module.num_key_value_groups
         key, value = key.repeat_interleave(each, dim=1), value.repeat_interleave(each, dim=1)
         scores = query @ key.transpose(2, 3) * scaling
         hidden = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
         p = torch.softmax(scores.masked_fill(hidden, float("-inf")), dim=-1)
-        return (rounding(p) @ value).transpose(1, 2).contiguous(), p
+        return (rounding(p, module) @ value).transpose(1, 2).contiguous(), p
     return forward
 
 
@@ -96,21 +150,44 @@ def loss(model, ids, rounding):
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()).item()
 
 
+def seen(model, windows):
+    """By layer, the probabilities of each window, [heads, pairs]."""
+    lower = torch.ones(TOKENS, TOKENS, dtype=torch.bool).tril()
+    layers = [[] for _ in model.model.layers]
+
+    def keep(p, module):
+        layers[module.layer_idx].append(p[0][:, lower].clone())
+        return p
+    for ids in windows:
+        loss(model, ids[None], keep)
+    return layers
+
+
+def tokens_of(path, tokenizer, windows):
+    with open(path, encoding="utf-8") as file:
+        ids = tokenizer(file.read(), return_tensors="pt").input_ids[0]
+    return ids[:windows * TOKENS].view(windows, TOKENS)
+
+
 def main():
     parser = argparse.ArgumentParser()
-    for name in "model", "evaluation", "out":
+    for name in "model", "calibration", "evaluation", "out":
         parser.add_argument("--" + name, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    transformers.AttentionInterface.register("rounded", attention(lambda p: p))
+    transformers.AttentionInterface.register("rounded", attention(lambda p, module: p))
     model = transformers.LlamaForCausalLM.from_pretrained(args.model, dtype=torch.float32,
                                                           attn_implementation="rounded").eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(args.model)
-    with open(args.evaluation, encoding="utf-8") as file:
-        ids = tokenizer(file.read(), return_tensors="pt").input_ids[0]
-    ids = ids[:WINDOWS * TOKENS].view(WINDOWS, TOKENS)
-    rows = [{"settings": "", "mean_nll": loss(model, ids, lambda p: p)}]
-    rows += [{"settings": name, "mean_nll": loss(model, ids, rounding)} for name, rounding in ROWS.items()]
+    ids = tokens_of(args.evaluation, tokenizer, WINDOWS)
+    rows = [{"settings": "", "mean_nll": loss(model, ids, lambda p, module: p)}]
+    for name, rounding in ROWS.items():
+        rows.append({"settings": name, "mean_nll": loss(model, ids, lambda p, module: rounding(p))})
+    layers = seen(model, tokens_of(args.calibration, tokenizer, BATCHES))
+    for name, make in STATIC.items():
+        found = [make(batches) for batches in layers]
+        rows.append({"settings": name,
+                     "mean_nll": loss(model, ids, lambda p, module: found[module.layer_idx](p))})
     with open(args.out, "w", encoding="utf-8") as file:
         json.dump(rows, file, indent=1)
 

@@ -139,11 +139,11 @@ static void test_probabilities(void **state)
     assert_refused("llama", "a.bits=8 a.where=attn_probs a.sharing=window", -1,
                    "layer 0: attn_probs: sharing is window, and probabilities are rows of keys");
     assert_refused("llama", "a.bits=8 a.where=attn_probs a.sharing=channel", -1,
-                   "expected sharing: token or head, which are a row, or static");
+                   "expected sharing: token or head, which are a row, static or static_head");
     assert_refused("llama", "a.bits=8 a.where=attn_probs a.threshold=6", -1,
                    "attn_probs: threshold is about columns of channels");
-    assert_refused("llama", "a.bits=8 a.where=attn_probs a.sharing=static a.range=entropy", -1,
-                   "static scales of probabilities are those of values from 0 to 1");
+    assert_refused("llama", "a.bits=8 a.where=attn_probs a.sharing=static_channel", -1,
+                   "layer 0: attn_probs: sharing is static_channel");
 }
 
 static void test_no_place(void **state)

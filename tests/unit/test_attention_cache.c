@@ -445,6 +445,85 @@ static void probabilities_are_rounded_row_by_row(void **state)
     assert_rounded(0, 1.0 / 7);
 }
 
+enum { PAIRS = TOKENS * (TOKENS + 1) / 2 };
+
+/* What was shown of probabilities, and whether anything was after them. */
+static struct {
+    float room[PAIRS * HEADS];
+    int rows;
+    bool after;
+} seen;
+
+static void see(void *context, int value, const float *x, int rows, int stride)
+{
+    (void)context;
+    seen.after |= seen.rows > 0;
+    if (strcmp(random_.block.program->values[value].name, "attn_probs"))
+        return;
+    assert_ptr_equal(x, seen.room);
+    assert_int_equal(stride, HEADS);
+    seen.rows = rows;
+}
+
+static void assert_shown(int window)
+{
+    const float *p = seen.room;
+    for (int t = 0; t < TOKENS; t++) {
+        int count = window && t >= window ? window : t + 1;
+        for (int h = 0; h < HEADS && !window; h++) {
+            static double want[TOKENS];
+            probabilities_of(shown.query + t * WIDE, shown.side[0], h, count, want);
+            for (int s = 0; s < count && t % 29 == 0; s++)
+                assert_close((double)p[s * HEADS + h], want[s], 1e-6, 1e-5);
+        }
+        for (int h = 0; h < HEADS; h++) {
+            double sum = 0;
+            for (int s = 0; s < count; s++)
+                sum += (double)p[s * HEADS + h];
+            assert_close(sum, 1, 0, 1e-5);
+        }
+        p += count * HEADS;
+    }
+    assert_int_equal(p - seen.room, seen.rows * HEADS);
+}
+
+/* As they are before they are rounded, whatever that does; and the pass may end there. */
+static void probabilities_are_shown_as_they_are(void **state)
+{
+    (void)state;
+    static float y[TOKENS * HIDDEN], want[TOKENS * HIDDEN];
+    enum { WINDOW = 50 };
+    random_.architecture.local_rope = random_.architecture.rope;
+    for (int window = 0; window <= WINDOW; window += WINDOW) {
+        random_.architecture.sliding_window = window;
+        random_.architecture.local_layers[0] = window ? UINT64_MAX : 0;
+        const int length = TOKENS;
+        struct bs_rope *rope = bs_rope_create(&random_.architecture, &length, 1);
+        assert_non_null(rope);
+        set_sites(NULL, NULL, "bits=4 sharing=head");
+        bs_block_forward(&random_.block, rope, random_.inputs.data, want, TOKENS,
+                         &(struct bs_observer){.site = show}, &random_.scratch[0]);
+        struct bs_observer observer = {.site = see, .probabilities = seen.room};
+        seen.rows = 0;
+        seen.after = false;
+        bs_block_forward(&random_.block, rope, random_.inputs.data, y, TOKENS, &observer,
+                         &random_.scratch[0]);
+        assert_memory_equal(y, want, sizeof y);
+        assert_shown(window);
+        assert_true(seen.after);
+        observer.last = bs_program_find(random_.block.program, "attn_probs");
+        seen.rows = 0;
+        seen.after = false;
+        bs_block_forward(&random_.block, rope, random_.inputs.data, NULL, TOKENS, &observer,
+                         &random_.scratch[0]);
+        assert_shown(window);
+        assert_false(seen.after);
+        bs_rope_free(rope);
+    }
+    random_.architecture.sliding_window = 0;
+    random_.architecture.local_layers[0] = 0;
+}
+
 /* Of those that a format takes in blocks; and what is quantized so of windows that fork. */
 static const char *const probability_settings[] = {
     "bits=3 sharing=head rounding=stochastic", "bits=4 grid=gptq group_size=32 sharing=head",
@@ -506,6 +585,7 @@ int main(void)
         cmocka_unit_test(keys_in_blocks_meet_queries_in_blocks),
         cmocka_unit_test(what_is_never_stored_changes_nothing),
         cmocka_unit_test(probabilities_are_rounded_row_by_row),
+        cmocka_unit_test(probabilities_are_shown_as_they_are),
         cmocka_unit_test(branches_are_windows),
         cmocka_unit_test(bits_of_a_cache),
     };

@@ -247,6 +247,9 @@ static void test_calibration(void **state)
         {"rtn", "a.bits=8 a.sharing=static a.where=layer[0].attn_probs,probabilities", false,
          BS_ON_UNQUANTIZED},
         {"rtn", "a.bits=8 a.sharing=static a.where=attn_probs,value", true, BS_ON_UNQUANTIZED},
+        {"rtn", "a.bits=8 a.sharing=static a.range=entropy a.where=attn_probs", true,
+         BS_ON_UNQUANTIZED},
+        {"rtn", "a.bits=8 a.range=entropy a.where=attn_probs", false, BS_ON_UNQUANTIZED},
     };
     struct bs_recipe recipe;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -98,6 +98,54 @@ static void assert_parts(const char *name, int source, int parts, double keep)
     bs_wanted_release(&wanted);
 }
 
+/* Collects a window's values of a head, window after window, each a batch. */
+struct head {
+    int site, head;
+    float *values;
+    size_t count;
+};
+
+static void take_head(void *context, int value, const float *x, int rows, int stride)
+{
+    struct head *to = context;
+    const struct bs_value *is = &random_.block.program->values[value];
+    int width = is->width ? is->width / is->heads : 1;
+    for (int t = 0; t < rows && value == to->site; t++)
+        for (int j = 0; j < width; j++)
+            to->values[to->count++] = x[t * stride + to->head * width + j];
+}
+
+/* What the range finds in one head's values. */
+static struct bs_extremes percentile_of_head(const char *site, int head, double percentile)
+{
+    const struct bs_range *range =
+        (const struct bs_range *)bs_registry_find(&bs_range_registry, "percentile");
+    int tokens = random_.inputs.tokens, windows = random_.inputs.windows;
+    size_t pairs = (size_t)bs_attention_pairs(tokens);
+    float *room = bs_alloc(pairs * (size_t)small_shape.heads, sizeof *room);
+    float *values = bs_alloc(pairs * (size_t)small_shape.head_dim, sizeof *values);
+    void *state = bs_calloc(range->watch_bytes(windows), 1);
+    struct bs_extremes all = {INFINITY, -INFINITY};
+    for (int w = 0; w < windows; w++) {
+        struct head at = {site_called(site), head, values, 0};
+        struct bs_observer observer = {
+            .context = &at, .site = take_head, .last = at.site, .probabilities = room};
+        bs_block_forward(&random_.block, random_.rope, bs_stream_window(&random_.inputs, w), NULL,
+                         tokens, &observer, random_.scratch);
+        struct bs_sample batch = bs_sample_of(values, at.count);
+        range->watch(state, windows, &batch);
+        for (size_t i = 0; i < at.count; i++) {
+            all.low = fminf(all.low, values[i]);
+            all.high = fmaxf(all.high, values[i]);
+        }
+    }
+    range->extremes(&percentile, state, &all.low, &all.high);
+    bs_free(room);
+    bs_free(values);
+    bs_free(state);
+    return all;
+}
+
 static void parts_span_what_passed_them(void **state)
 {
     (void)state;
@@ -128,6 +176,39 @@ static void parts_span_what_passed_them(void **state)
     }
 }
 
+/* By a range that watches, a head has the scale that its values alone would have. Of probabilities
+ * all heads reach 1, which is where a percentile of all of them is; the extremes are known. */
+static void heads_are_watched_each_by_itself(void **state)
+{
+    (void)state;
+    static const char *const sites[] = {"key", "attn_probs"};
+    for (int i = 0; i < 2; i++) {
+        char settings[160];
+        struct bs_recipe recipe;
+        snprintf(settings, sizeof settings,
+                 "a.bits=8 a.where=%s a.sharing=static_head a.range=percentile "
+                 "a.range_percentile=90",
+                 sites[i]);
+        recipe_build(&recipe, "rtn", settings);
+        apply(&recipe, NULL);
+        const struct bs_site_setting *site = &got.sites[site_called(sites[i])];
+        int heads = i ? small_shape.heads : small_shape.kv_heads;
+        assert_int_equal(site->num_parts, heads);
+        for (int h = 0; h < heads; h++) {
+            struct bs_extremes own = percentile_of_head(sites[i], h, 90);
+            assert_true(site->parts[h].low == own.low && site->parts[h].high == own.high);
+            assert_true(h == 0 || own.high != site->parts[h - 1].high);
+        }
+        bs_recipe_release(&recipe);
+    }
+    struct bs_recipe recipe;
+    recipe_build(&recipe, "rtn", "a.bits=8 a.where=attn_probs a.sharing=static_head");
+    apply(&recipe, NULL);
+    const struct bs_site_setting *site = &got.sites[site_called("attn_probs")];
+    assert_true(site->num_parts == 0 && site->fixed.low == 0 && site->fixed.high == 1);
+    bs_recipe_release(&recipe);
+}
+
 /* They are seen in the pass that all share, and where a step has changed the block by then in the
  * pass of the one that rounds; only where that takes none do they have one of their own. */
 static void a_static_site_has_no_pass_of_its_own_where_there_is_one(void **state)
@@ -139,6 +220,8 @@ static void a_static_site_has_no_pass_of_its_own_where_there_is_one(void **state
     } cases[] = {
         {"rtn", "bits=8 a.bits=8 a.sharing=static", 0},
         {"gptq", "bits=4 a.bits=8 a.sharing=static_channel", 0},
+        {"rtn", "bits=8 a.bits=8 a.where=attn_probs a.sharing=static_head a.range=entropy", 0},
+        {"smoothquant", "bits=8 a.bits=8 a.where=attn_probs a.sharing=static a.range=histogram", 1},
         {"gptq", "bits=4 true_sequential=true", 4},
         {"gptq", "bits=4 true_sequential=true a.bits=8 a.sharing=static_head", 4},
         {"gptq", "bits=4 kv.bits=4 kv.sharing=static_channel kv.pre_rope=true kv.keep=0.1", 0},
@@ -180,6 +263,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_span_what_passed_them),
+        cmocka_unit_test(heads_are_watched_each_by_itself),
         cmocka_unit_test(a_static_site_has_no_pass_of_its_own_where_there_is_one),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

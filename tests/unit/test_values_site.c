@@ -175,15 +175,17 @@ static void columns_with_outliers_stay(void **state)
 static void what_does_not_go_together_is_refused(void **state)
 {
     (void)state;
-    static const char *const refused[][3] = {{"format=mxfp4", "sharing", "channel"},
-                                             {"bits=8 threshold=6", "sharing", "window"},
-                                             {"bits=8 threshold=6", "keep", "0.1"},
-                                             {"bits=8 keep=0.1", "sharing", "static"},
-                                             {"bits=8 keep=0.1", "sharing", "static_head"},
-                                             {"bits=8 range=percentile", "sharing", "static_head"},
-                                             {"format=mxfp4", "sharing", "static_channel"},
-                                             {"bits=8 group_size=16", "sharing", "window"},
-                                             {"bits=4 grid=kivi", "zero_point", "integer"}};
+    static const char *const refused[][3] = {
+        {"format=mxfp4", "sharing", "channel"},
+        {"bits=8 threshold=6", "sharing", "window"},
+        {"bits=8 threshold=6", "keep", "0.1"},
+        {"bits=8 keep=0.1", "sharing", "static"},
+        {"bits=8 keep=0.1", "sharing", "static_head"},
+        {"bits=8 range=percentile", "sharing", "static_channel"},
+        {"bits=8 range=mse", "sharing", "static_head"},
+        {"format=mxfp4", "sharing", "static_channel"},
+        {"bits=8 group_size=16", "sharing", "window"},
+        {"bits=4 grid=kivi", "zero_point", "integer"}};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         struct bs_setting setting;
         struct bs_error err;
