@@ -494,6 +494,29 @@ static void test_front_of_one(void **state)
     bs_free(data);
 }
 
+/* A list that makes a name too wide is told by how long it is, unless another is as long. */
+static void test_lists(void **state)
+{
+    (void)state;
+    charts_add("unquantized", 16, 16, 60, "text");
+    charts_add("gptq table [-1.5104, -0.4528, 0.4528, 1.5104]", 3, 16, 70, "text");
+    charts_add("gptq table 16 levels 73f2fe4d of nobody else", 4, 16, 61, "text");
+    for (int twice = 0; twice < 2; twice++) {
+        struct bs_error err;
+        char path[160], *data;
+        size_t size;
+        assert_int_equal(charts_draw("pareto", "plots", &err), BS_OK);
+        charts_path("pareto", "tsv", path, sizeof path);
+        assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+        const char *names = strstr(data, "# labels of the front");
+        assert_non_null(names);
+        assert_int_equal(strstr(names, "\tgptq 4 levels w3 g128\t") != NULL, !twice);
+        assert_non_null(strstr(names, "\tgptq 16 levels of nobody else w4 g128\t"));
+        bs_free(data);
+        charts_add("gptq table [-1.25, -0.5, 0.5, 1.25]", 3, 16, 69, "text");
+    }
+}
+
 static void test_hostile_names(void **state)
 {
     (void)state;
@@ -562,7 +585,7 @@ int main(void)
         TEST(test_wide),         TEST(test_sections),  TEST(test_models),
         TEST(test_refusals),     TEST(test_memory),    TEST(test_hostile_names),
         TEST(test_values),       TEST(test_families),  TEST(test_title),
-        TEST(test_front_of_one),
+        TEST(test_front_of_one), TEST(test_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
