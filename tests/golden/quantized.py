@@ -261,12 +261,10 @@ def gptq_linear(weight, bits, group, symmetric, form, shuffled=False):
     order = torch.argsort(index, stable=True)
     scale, zero = grid(weight[:, order], bits, columns, symmetric)
     linear = torch.nn.Linear(width, out, bias=False)
-    codes = torch.round(weight.float() / scale[:, index]) + zero[:, index]
-    codes = codes.clamp(0, 2**bits - 1)
+    codes = (torch.round(weight.float() / scale[:, index]) + zero[:, index]).clamp(0, 2**bits - 1)
     linear.weight.data = (codes - zero[:, index]) * scale[:, index]
-    packed = TorchLinear(bits=bits, group_size=group, sym=symmetric, desc_act=shuffled,
-                         in_features=width, out_features=out, bias=False,
-                         pack_dtype=torch.int32, register_buffers=True, **planar(form, bits))
+    packed = TorchLinear(bits=bits, group_size=group, sym=symmetric, desc_act=shuffled, in_features=width,
+                         out_features=out, bias=False, pack_dtype=torch.int32, register_buffers=True, **planar(form))
     packed.pack_original(linear, scale, zero, index.int())
     packed.eval()
     decoded = super(TorchLinear, packed).dequantize_weight().T
@@ -283,29 +281,36 @@ def gptq_settings(bits, group, symmetric, form, shuffled=False):
             "meta": {"quantizer": ["gptqmodel:7.7.0"]}}
 
 
-def gptq(bits, group, symmetric, form, shuffled=False, dynamic=None):
+def of_llama(hidden, pack, settings):
+    """A Llama of whose linears `pack` makes tensors, and what they decode to."""
     def make(folder):
-        model = tiny()
+        model = tiny(hidden)
         tensors, expected = plain_tensors(model, linears(model)), {}
         for name, module in linears(model).items():
-            own = dynamic if dynamic and name.endswith("down_proj") else bits
-            parts, decoded = gptq_linear(module.weight.detach(), own, group, symmetric, form, shuffled)
+            parts, decoded = pack(name, module.weight.detach())
             tensors.update({f"{name}.{part}": tensor for part, tensor in parts.items()})
             expected[name] = digest(decoded)
-        settings = gptq_settings(bits, group, symmetric, form, shuffled)
-        if dynamic:
-            settings["dynamic"] = {"+:.*down_proj.*": {"bits": dynamic}}
         write(folder, model, tensors, settings)
         return expected
     return make
 
 
-def planar(form, bits):
+def gptq(bits, group, symmetric, form, shuffled=False, dynamic=None):
+    settings = gptq_settings(bits, group, symmetric, form, shuffled)
+    if dynamic:
+        settings["dynamic"] = {"+:.*down_proj.*": {"bits": dynamic}}
+
+    def pack(name, weight):
+        own = dynamic if dynamic and name.endswith("down_proj") else bits
+        return gptq_linear(weight, own, group, symmetric, form, shuffled)
+    return of_llama(32, pack, settings)
+
+
+def planar(form):
     import inspect
     from gptqmodel.nn_modules.qlinear.torch import TorchLinear
-    wanted = form == "gptq_p"
     known = inspect.signature(TorchLinear.__init__).parameters
-    return {"format": form} if "format" in known else {"planar": wanted} if "planar" in known else {}
+    return {"format": form} if "format" in known else {"planar": form == "gptq_p"} if "planar" in known else {}
 
 
 def quantize_config_of(bits, group):
@@ -336,21 +341,12 @@ def awq_linear(weight, version, group):
 
 
 def awq_settings(version, group, plain=None):
-    return {"quant_method": "awq", "bits": 4, "group_size": group, "zero_point": True, "version": version,
-            "modules_to_not_convert": plain}
+    return {"quant_method": "awq", "bits": 4, "group_size": group, "zero_point": True,
+            "version": version, "modules_to_not_convert": plain}
 
 
 def awq(version, group):
-    def make(folder):
-        model = tiny(hidden=64)
-        tensors, expected = plain_tensors(model, linears(model)), {}
-        for name, module in linears(model).items():
-            parts, decoded = awq_linear(module.weight.detach(), version, group)
-            tensors.update({f"{name}.{part}": tensor for part, tensor in parts.items()})
-            expected[name] = digest(decoded)
-        write(folder, model, tensors, awq_settings(version, group))
-        return expected
-    return make
+    return of_llama(64, lambda name, weight: awq_linear(weight, version, group), awq_settings(version, group))
 
 
 def experts_by_linear(kind, pack, settings):
