@@ -72,11 +72,13 @@ static void assert_samples(const char *set, const char *name, const float *matri
     }
 }
 
-static void assert_block(const char *set, int index, const struct bs_recipe *recipe)
+/* residual: of the model, or NULL. */
+static void assert_block(const char *set, int index, const struct bs_recipe *recipe,
+                         const struct bs_bases *residual)
 {
     struct bs_error err;
     struct bs_block block;
-    struct bs_inputs inputs = {.rope = NULL};
+    struct bs_inputs inputs = {.residual = residual};
     assert_int_equal(bs_block_load(model, index, &block, &err), BS_OK);
     assert_int_equal(bs_apply_recipe(recipe, &block, &inputs, &err), BS_OK);
     for (int s = 0; s < block.program->num_slots; s++) {
@@ -117,10 +119,11 @@ static void assert_turned(const char *set, const char *settings)
     struct bs_bases residual;
     const struct bs_architecture *a = bs_model_architecture(model);
     recipe_build(&recipe, "quarot", settings);
-    assert_block(set, 0, &recipe);
-    assert_block(set, 5, &recipe);
     assert_int_equal(bs_bases_init(&residual, a->hidden_size, &err), BS_OK);
     assert_int_equal(bs_apply_model(&recipe, a, &residual, &err), BS_OK);
+    assert_block(set, 0, &recipe, &residual);
+    assert_block(set, 5, &recipe, &residual);
+    assert_block(set, 5, &recipe, NULL); /* it is then drawn for the block */
     assert_outer(set, BS_EMBEDDING, "model.embed_tokens.weight", &residual);
     assert_outer(set, BS_HEAD, "lm_head.weight", &residual);
     bs_bases_release(&residual);

@@ -146,6 +146,26 @@ static void test_probabilities(void **state)
                    "layer 0: attn_probs: sharing is static_channel");
 }
 
+/* Before anything is loaded. */
+static void test_a_model_that_cannot_be_rewritten(void **state)
+{
+    (void)state;
+    struct bs_architecture a = read_model("llama");
+    struct bs_recipe recipe;
+    struct bs_error err;
+    const struct bs_rule *rule;
+    recipe_build(&recipe, "quarot", "bits=4");
+    assert_int_equal(bs_recipe_check_places(&recipe, &a, &rule, &err), BS_OK);
+    a.num_heads = 9;
+    assert_int_equal(bs_recipe_check_places(&recipe, &a, &rule, &err), BS_EUNSUPPORTED);
+    assert_null(rule);
+    assert_non_null(strstr(err.message, "quarot: num_attention_heads is 9, and there is no "));
+    bs_recipe_release(&recipe);
+    recipe_build(&recipe, "quarot", "bits=4 across_heads=false");
+    assert_int_equal(bs_recipe_check_places(&recipe, &a, &rule, &err), BS_OK);
+    bs_recipe_release(&recipe);
+}
+
 static void test_no_place(void **state)
 {
     (void)state;
@@ -273,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_weights),
         cmocka_unit_test(test_sites),
         cmocka_unit_test(test_probabilities),
+        cmocka_unit_test(test_a_model_that_cannot_be_rewritten),
         cmocka_unit_test(test_no_place),
         cmocka_unit_test(test_outer),
         cmocka_unit_test(test_fused),
