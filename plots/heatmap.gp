@@ -2,13 +2,16 @@
 # from the paper's colour the more is lost; one scale of colours for all panels. Cells that are not there were not measured.
 COLUMNS = PANELS < 2 ? 1 : SINGLE ? 1 : PANELS < 5 ? 2 : 3
 ROWS = int(ceil(1.0 * PANELS / COLUMNS))
-CELL_WIDTH = (WIDTH - 150.0 - 24 - 40 * (COLUMNS - 1)) / COLUMNS / X_STEPS
+# Names of rows have the room that they need.
+LONGEST = 0
+do for [i = 1 : Y_STEPS] { LONGEST = strlen(Y_STEP[i]) > LONGEST ? strlen(Y_STEP[i]) : LONGEST }
+LEFT = LONGEST * LETTER + 86.0 > 150.0 ? LONGEST * LETTER + 86.0 : 150.0
+CELL_WIDTH = (WIDTH - LEFT - 24 - 40 * (COLUMNS - 1)) / COLUMNS / X_STEPS
 # Numbers stand upright where they have no room to lie.
 UPRIGHT = CELL_WIDTH < 7 * LETTER
 CELL_HEIGHT = UPRIGHT ? 7 * LETTER : 74
 PANEL_TITLE = PANELS > 1 ? 64.0 : 10.0
 HEIGHT = 116 + TITLE_MORE + ROWS * (PANEL_TITLE + CELL_HEIGHT * Y_STEPS + 64) + 70
-LEFT = 150.0
 TOP = HEIGHT - 116.0 - TITLE_MORE
 ROW_SPAN = PANEL_TITLE + CELL_HEIGHT * Y_STEPS + 64
 # From the paper's colour to that of loss.
@@ -40,8 +43,8 @@ do for [format in PICTURES] {
     set title (PANELS > 1 ? PANEL[p] : '') offset 0, -0.7
     unset xtics
     unset ytics
-    do for [i = 1 : X_STEPS] { eval(sprintf("set xtics %s ('%s' %d) nomirror textcolor rgb INK", i > 1 ? 'add' : '', X_STEP[i], i - 1)) }
-    do for [i = 1 : Y_STEPS] { eval(sprintf("set ytics %s ('%s' %d) nomirror textcolor rgb INK", i > 1 ? 'add' : '', column ? '' : Y_STEP[i], i - 1)) }
+    do for [i = 1 : X_STEPS] { eval(sprintf("set xtics %s ('%s' %d) scale 0 nomirror textcolor rgb INK", i > 1 ? 'add' : '', X_STEP[i], i - 1)) }
+    do for [i = 1 : Y_STEPS] { eval(sprintf("set ytics %s ('%s' %d) scale 0 nomirror textcolor rgb INK", i > 1 ? 'add' : '', column ? '' : Y_STEP[i], i - 1)) }
     plot DATA index p - 1 using 1:2:(0.5):(0.5):3 with boxxyerror fillstyle solid 1 noborder linecolor palette, \
       DATA index p - 1 using 1:2:4:(on_shade($3)) with labels rotate by (UPRIGHT ? 90 : 0) textcolor rgb variable
     unset label
