@@ -321,8 +321,10 @@ static void quarot_cost(const void *options, const struct bs_extent *extent, str
         cost->flops += opt->rotation == ROTATION_ORTHOGONAL
                            ? dense
                            : weights * transform_flops(a->hidden_size) / n;
+    /* The recipe has the matrix and each linear a copy; three are there while it is drawn. */
     if (opt->residual && opt->rotation == ROTATION_ORTHOGONAL)
-        cost->bytes = fmax(cost->bytes, n * n * 12 + bs_orthogonalise_bytes(a->hidden_size));
+        cost->bytes = fmax(cost->bytes, n * n * sizeof(float) * (3 + p->num_slots) +
+                                            bs_orthogonalise_bytes(a->hidden_size));
     cost->weights += weights * (opt->residual + opt->heads + opt->down);
 }
 
