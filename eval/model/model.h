@@ -503,10 +503,10 @@ struct bs_observer {
     const float *routing; /* [tokens][experts]: where tokens go, in place of what the block's router
                              says, -1 where they do not; NULL = as the router says */
     float *routed;        /* the same, as it came out; NULL = unwanted */
-    float
-        *probabilities; /* room for attention's, of a window that does not fork: as their site they
-                             are shown as rows of heads, a pair of a query and a key that it sees
-                             after another, bs_attention_pairs at most; NULL = they are not */
+    /* Room for attention's probabilities, of a window that does not fork: as their site they are
+     * shown as rows of heads, a pair of a query and a key that it sees after another,
+     * bs_attention_pairs at most. NULL = they are not. */
+    float *probabilities;
 };
 
 /* Runs one window: y [tokens][hidden] = block(x [tokens][hidden]); y may be x. Where y is NULL the
