@@ -22,9 +22,8 @@ struct bs_job {
                                        bs_codes_fit_tensor; NULL where there is no such thing */
     const float *importance; /* [in], of the file that this linear's setting names; NULL where it
                                 names none, or that has none for it */
-    const struct bs_bases
-        *residual; /* what the chain's prepare_model has made of no change; NULL where
-                                        no step has that hook */
+    /* What the chain's prepare_model has made of no change; NULL where no step has that hook. */
+    const struct bs_bases *residual;
     const struct bs_rope *rope;
     struct bs_scratch *scratch; /* one a thread: bs_block_scratch_floats of a calibration window */
 };

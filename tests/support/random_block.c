@@ -11,6 +11,7 @@
 #include "eval/base/mem.h"
 #include "eval/base/parallel.h"
 #include "eval/linalg/vector.h"
+#include "eval/run/apply.h"
 
 const struct random_shape small_shape = {.hidden = 40,
                                          .intermediate = 56,
@@ -248,8 +249,13 @@ void random_block_prepare(const struct random_block *random, const struct bs_rec
     struct bs_statistics statistics = random_block_step_statistics(random, recipe);
     assert_int_equal(bs_block_copy(prepared, &random->block, &err), BS_OK);
     struct bs_job job = random_block_job(random, prepared, &statistics, &recipe->weights);
+    struct bs_bases residual;
+    assert_int_equal(bs_bases_init(&residual, random->architecture.hidden_size, &err), BS_OK);
+    assert_int_equal(bs_apply_model(recipe, &random->architecture, &residual, &err), BS_OK);
+    job.residual = &residual;
     if (bs_algorithm_of(step)->prepare_block(step->options, &job, &err))
         fail_msg("%s", err.message);
+    bs_bases_release(&residual);
     bs_statistics_release(&statistics);
 }
 
