@@ -9,21 +9,33 @@
 
 /* ---- colours ---- */
 
+/* The bytes of the three numbers "31, 119, 180)" that begin here; 0 where there are others. */
+static size_t numbers_bytes(const char *at, unsigned *colour)
+{
+    const char *from = at;
+    *colour = 0;
+    for (int i = 0; i < 3; i++) {
+        char *end;
+        *colour = *colour << 8 | (unsigned)(strtoul(from, &end, 10) & 255);
+        if (end == from || *end != (i < 2 ? ',' : ')'))
+            return 0;
+        from = end + 1;
+    }
+    return (size_t)(from - at);
+}
+
 /* The bytes of the colour that begins here, "#1f77b4" or "rgb( 31, 119, 180)" as gnuplot writes
  * them; 0 where none does. */
 static size_t colour_bytes(const char *at, unsigned *colour)
 {
-    unsigned red, green, blue;
-    int length = 0;
     if (*at == '#' && strspn(at + 1, "0123456789abcdefABCDEF") == 6) {
         *colour = (unsigned)strtoul(at + 1, NULL, 16);
         return 7;
     }
-    if (strncmp(at, "rgb(", 4) ||
-        sscanf(at, "rgb(%3u,%3u,%3u)%n", &red, &green, &blue, &length) != 3 || !length)
-        return 0;
-    *colour = (red & 255) << 16 | (green & 255) << 8 | (blue & 255);
-    return (size_t)length;
+    size_t word = strlen("rgb("), numbers = 0;
+    if (!strncmp(at, "rgb(", word))
+        numbers = numbers_bytes(at + word, colour);
+    return numbers ? word + numbers : 0;
 }
 
 /* The number of a pair, new where it was not there; -1 without memory. */
