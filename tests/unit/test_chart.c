@@ -95,6 +95,19 @@ static void test_data(void **state)
     bs_free(data);
 }
 
+/* Draws the Pareto chart; what its data file then holds, for the caller to free. */
+static char *drawn_pareto(void)
+{
+    struct bs_error err;
+    char path[160], *data;
+    size_t size;
+    if (charts_draw("pareto", "plots", &err))
+        fail_msg("%s", err.message);
+    charts_path("pareto", "tsv", path, sizeof path);
+    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    return data;
+}
+
 /* What is below the axis or no increase at all keeps its number, and is open only where it is
  * within its error of zero. */
 static void test_off_the_axis(void **state)
@@ -104,13 +117,7 @@ static void test_off_the_axis(void **state)
     charts_add("rtn", 3, 16, 70, "text");
     charts_add("rtn", 4, 16, 62, "text");
     charts_add("gptq", 8, 16, 59.5, "text");
-    struct bs_error err;
-    char path[160], *data;
-    size_t size;
-    if (charts_draw("pareto", "plots", &err))
-        fail_msg("%s", err.message);
-    charts_path("pareto", "tsv", path, sizeof path);
-    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    char *data = drawn_pareto();
     /* measured, less and more by the standard error, not open, off the axis; one on it beside it */
     if (!strstr(data, "\n8.1\t-0.5\t-0.505\t-0.495\t0\tgptq w8 g128\t1\t"))
         fail_msg("%s", data);
@@ -478,12 +485,7 @@ static void test_front_of_one(void **state)
     (void)state;
     charts_add("unquantized", 16, 16, 60, "text");
     charts_add("rtn", 4, 16, 183, "text");
-    struct bs_error err;
-    char path[160], *data;
-    size_t size;
-    assert_int_equal(charts_draw("pareto", "plots", &err), BS_OK);
-    charts_path("pareto", "tsv", path, sizeof path);
-    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    char *data = drawn_pareto();
     const char *names = strstr(data, "# labels of the front");
     assert_non_null(names);
     char *end;
@@ -502,12 +504,7 @@ static void test_lists(void **state)
     charts_add("gptq table [-1.5104, -0.4528, 0.4528, 1.5104]", 3, 16, 70, "text");
     charts_add("gptq table 16 levels 73f2fe4d of nobody else", 4, 16, 61, "text");
     for (int twice = 0; twice < 2; twice++) {
-        struct bs_error err;
-        char path[160], *data;
-        size_t size;
-        assert_int_equal(charts_draw("pareto", "plots", &err), BS_OK);
-        charts_path("pareto", "tsv", path, sizeof path);
-        assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+        char *data = drawn_pareto();
         const char *names = strstr(data, "# labels of the front");
         assert_non_null(names);
         assert_int_equal(strstr(names, "\tgptq 4 levels w3 g128\t") != NULL, !twice);
